@@ -1,0 +1,1 @@
+"""Dense, depthwise and pointwise convolution and the dense layer, pipelined over pixels."""

@@ -1,0 +1,233 @@
+#ifndef NNET_EXT_H_
+#define NNET_EXT_H_
+
+// What every kernel of hls4ml-ext shares: integers of a given width, the one place where a number is rounded, the
+// one place where numbers are multiplied, and the adapters between arrays (io_parallel) and streams (io_stream).
+//
+// The kernels compute on the stored integers of fixed-point numbers (value * 2^frac). In hardware these are ap_int of
+// the exact width; in C simulation they are native integers, which a compiler can vectorize. The algorithm is written
+// once; only the two aliases `int_t` and the body of `requantize` differ. Define HLS4ML_EXT_AP_INT to make the C
+// simulation use the hardware's types as well: the tests compare both.
+
+#include "ap_fixed.h"
+#include "ap_int.h"
+#include "hls_stream.h"
+#include "nnet_types.h"
+
+#if !defined(__SYNTHESIS__) && !defined(HLS4ML_EXT_AP_INT)
+#define HLS4ML_EXT_NATIVE
+#include <cstdint>
+#include <type_traits>
+#endif
+
+namespace nnet {
+namespace ext {
+
+// ---------------------------------------------------------------------------------------------------------------
+// Types
+// ---------------------------------------------------------------------------------------------------------------
+
+// Compile-time facts of a fixed-point type.
+template <class T> struct fixed_traits;
+
+template <int W, int I, ap_q_mode Q, ap_o_mode O, int N> struct fixed_traits<ap_fixed<W, I, Q, O, N>> {
+    static const int width = W;
+    static const int frac = W - I;
+    static const bool is_signed = true;
+    static const ap_q_mode rounding = Q;
+    static const ap_o_mode saturation = O;
+};
+
+template <int W, int I, ap_q_mode Q, ap_o_mode O, int N> struct fixed_traits<ap_ufixed<W, I, Q, O, N>> {
+    static const int width = W;
+    static const int frac = W - I;
+    static const bool is_signed = false;
+    static const ap_q_mode rounding = Q;
+    static const ap_o_mode saturation = O;
+};
+
+#ifdef HLS4ML_EXT_NATIVE
+// A native integer that holds W bits (and, for an unsigned number, the sign bit that the native type adds).
+template <int W, bool S> struct int_of {
+    typedef typename std::conditional<(W + !S <= 16), int16_t,
+                                      typename std::conditional<(W + !S <= 32), int32_t, int64_t>::type>::type type;
+};
+#else
+template <int W, bool S> struct int_of;
+template <int W> struct int_of<W, true> { typedef ap_int<W> type; };
+template <int W> struct int_of<W, false> { typedef ap_uint<W> type; };
+#endif
+
+// int_t<W>: signed integer of W bits. stored_t<T>: the stored integer of the fixed-point type T.
+template <int W, bool S = true> using int_t = typename int_of<W, S>::type;
+template <class T> using stored_t = int_t<fixed_traits<T>::width, fixed_traits<T>::is_signed>;
+
+constexpr int max_of(int a, int b) { return a > b ? a : b; }
+constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
+// Bits that count from 0 to n - 1 (at least one).
+constexpr int bits_for(int n) { return n <= 2 ? 1 : 1 + bits_for((n + 1) / 2); }
+
+// ---------------------------------------------------------------------------------------------------------------
+// Stored integer <-> fixed-point number
+// ---------------------------------------------------------------------------------------------------------------
+
+template <class T> inline stored_t<T> to_stored(const T &x) {
+    #pragma HLS INLINE
+#ifdef HLS4ML_EXT_NATIVE
+    return static_cast<stored_t<T>>(x.V.get_VAL());
+#else
+    stored_t<T> bits;
+    bits.range(fixed_traits<T>::width - 1, 0) = x.range(fixed_traits<T>::width - 1, 0);
+    return bits;
+#endif
+}
+
+template <class T> inline T from_stored(const stored_t<T> &bits) {
+    #pragma HLS INLINE
+    T x;
+#ifdef HLS4ML_EXT_NATIVE
+    x.V.get_VAL() = static_cast<typename std::decay<decltype(x.V.get_VAL())>::type>(bits);
+#else
+    x.range(fixed_traits<T>::width - 1, 0) = bits.range(fixed_traits<T>::width - 1, 0);
+#endif
+    return x;
+}
+
+// The fixed-point number of type res_T nearest to value * 2^-FRAC, by res_T's own rounding and saturation modes.
+// W: bits of `value`, sign included.
+template <class res_T, int W, int FRAC> inline res_T requantize(const int_t<W> &value) {
+    #pragma HLS INLINE
+    typedef fixed_traits<res_T> R;
+#ifdef HLS4ML_EXT_NATIVE
+    static_assert(R::rounding == AP_TRN || R::rounding == AP_RND || R::rounding == AP_RND_CONV,
+                  "hls4ml-ext: rounding mode without a native path");
+    static_assert(R::saturation == AP_WRAP || R::saturation == AP_SAT || R::saturation == AP_SAT_SYM,
+                  "hls4ml-ext: saturation mode without a native path");
+    static_assert(W <= 63, "hls4ml-ext: accumulators of more than 63 bits have no native path");
+    const int shift = FRAC - R::frac;
+    const int right = shift > 0 ? shift : 0;
+    const int left = shift < 0 ? -shift : 0;
+    int64_t v = value;
+    if (right > 0) {
+        const int64_t half = (int64_t(1) << right) >> 1;
+        if (R::rounding == AP_TRN)
+            v >>= right;
+        else if (R::rounding == AP_RND)
+            v = (v + half) >> right;
+        else // AP_RND_CONV: ties to even
+            v = (v + half - 1 + ((v >> right) & 1)) >> right;
+    } else {
+        v *= int64_t(1) << left;
+    }
+    const int64_t hi = (int64_t(1) << (R::width - R::is_signed)) - 1;
+    const int64_t lo = !R::is_signed ? 0 : (R::saturation == AP_SAT_SYM ? -hi : -hi - 1);
+    if (R::saturation != AP_WRAP) { // AP_WRAP appears only where the converter has proven that nothing wraps
+        v = v < lo ? lo : v;
+        v = v > hi ? hi : v;
+    }
+    return from_stored<res_T>(static_cast<stored_t<res_T>>(v));
+#else
+    ap_fixed<W, W - FRAC> x;
+    x.range(W - 1, 0) = value.range(W - 1, 0);
+    return res_T(x);
+#endif
+}
+
+// value * 2^SHIFT, to align two stored integers.
+template <class int_T, int SHIFT> inline int_T align(const int_T &value) {
+    #pragma HLS INLINE
+#ifdef HLS4ML_EXT_NATIVE
+    return static_cast<int_T>(value * (int_T(1) << SHIFT)); // a left shift of a negative number is undefined before C++20
+#else
+    return value << SHIFT;
+#endif
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// Multiply-accumulate
+// ---------------------------------------------------------------------------------------------------------------
+
+// Where the multipliers go. The 4-bit products of a quantized network belong in LUTs, 8x8-bit ones in DSPs.
+enum mult_impl { mult_auto, mult_dsp, mult_lut };
+
+template <int W, mult_impl IMPL> struct multiply {
+    template <class a_T, class b_T> static int_t<W> call(const a_T &a, const b_T &b) {
+        #pragma HLS INLINE
+        return int_t<W>(int_t<W>(a) * int_t<W>(b));
+    }
+};
+
+#ifndef HLS4ML_EXT_NATIVE
+template <int W> struct multiply<W, mult_auto> {
+    template <class a_T, class b_T> static int_t<W> call(const a_T &a, const b_T &b) {
+        #pragma HLS INLINE
+        return a * b;
+    }
+};
+
+template <int W> struct multiply<W, mult_dsp> {
+    template <class a_T, class b_T> static int_t<W> call(const a_T &a, const b_T &b) {
+        #pragma HLS INLINE
+        int_t<W> product = a * b;
+        #pragma HLS BIND_OP variable=product op=mul impl=dsp
+        return product;
+    }
+};
+
+template <int W> struct multiply<W, mult_lut> {
+    template <class a_T, class b_T> static int_t<W> call(const a_T &a, const b_T &b) {
+        #pragma HLS INLINE
+        int_t<W> product = a * b;
+        #pragma HLS BIND_OP variable=product op=mul impl=fabric
+        return product;
+    }
+};
+#endif
+
+// sum_i x[i] * w[i] of N stored integers, as an adder tree: N multipliers, no feedback.
+template <int W, int N, mult_impl IMPL, class x_T, class weight_T>
+inline int_t<W> dot(const x_T x[N], const weight_T w[N]) {
+    #pragma HLS INLINE
+    int_t<W> sum = 0;
+dot_terms:
+    for (int i = 0; i < N; i++) {
+        #pragma HLS UNROLL
+        sum += multiply<W, IMPL>::call(x[i], to_stored(w[i]));
+    }
+    return sum;
+}
+
+// ---------------------------------------------------------------------------------------------------------------
+// io_parallel: a tensor as an array, all of its elements at once. The kernels below speak streams of pixels; these
+// two processes stand at the borders. One pixel a cycle.
+// ---------------------------------------------------------------------------------------------------------------
+
+template <class data_T, class pixel_T, int N_PIXELS> void to_stream(data_T data[N_PIXELS * pixel_T::size], hls::stream<pixel_T> &res) {
+to_stream_pixels:
+    for (int i = 0; i < N_PIXELS; i++) {
+        #pragma HLS PIPELINE II=1
+        pixel_T pixel;
+        for (unsigned c = 0; c < pixel_T::size; c++) {
+            #pragma HLS UNROLL
+            pixel[c] = data[i * pixel_T::size + c];
+        }
+        res.write(pixel);
+    }
+}
+
+template <class pixel_T, class res_T, int N_PIXELS> void from_stream(hls::stream<pixel_T> &data, res_T res[N_PIXELS * pixel_T::size]) {
+from_stream_pixels:
+    for (int i = 0; i < N_PIXELS; i++) {
+        #pragma HLS PIPELINE II=1
+        pixel_T pixel = data.read();
+        for (unsigned c = 0; c < pixel_T::size; c++) {
+            #pragma HLS UNROLL
+            res[i * pixel_T::size + c] = pixel[c];
+        }
+    }
+}
+
+} // namespace ext
+} // namespace nnet
+
+#endif

@@ -1,0 +1,14 @@
+"""The parts of the residual add."""
+
+from pathlib import Path
+
+from hls4ml_ext.layers.merge import hls
+from hls4ml_ext.registry import Operation
+
+OPERATION = Operation(
+    name='merge',
+    lowerings={'keras.src.layers.merging.add.Add': hls.lower_add},
+    nodes=(hls.ExactAdd,),
+    templates=(hls.AddConfigTemplate, hls.AddFunctionTemplate),
+    headers=(Path(__file__).parent / 'nnet_add_ext.h',),
+)

@@ -1,0 +1,2 @@
+from hls4ml_ext.registry import Operation
+OPERATION = Operation(name='ode')

@@ -1,0 +1,10 @@
+"""Graph passes, in the order in which they run.
+
+`EXACT` runs before hls4ml's own passes, `TYPES` after hls4ml has given each tensor its C++ type.
+"""
+
+from hls4ml_ext.passes.exact_graph import ExactGraph
+from hls4ml_ext.passes.fifo_depths import FifoDepths
+
+EXACT = (ExactGraph,)
+TYPES = (FifoDepths,)

@@ -1,0 +1,44 @@
+"""The entry point ``hls4ml.backends``: ``import hls4ml`` calls :func:`register`, and knows our layers from then on."""
+
+from __future__ import annotations
+
+from hls4ml.model.flow import get_flow, register_flow
+from hls4ml.model.flow.flow import flow_map
+from hls4ml.model.layers import layer_map, register_layer
+from hls4ml.model.optimizer import register_pass
+from hls4ml.model.optimizer.optimizer import optimizer_map
+
+FLOW = 'hls4ml_ext'
+
+
+def register(register_backend=None, register_writer=None):
+    """Registers every operation and pass with the Vivado and Vitis backends.
+
+    It may be called any number of times, and in any order with other plugins; it registers no backend of its own.
+
+    Args:
+        register_backend, register_writer: What hls4ml hands to its plugins; not used.
+    """
+    from hls4ml_ext import passes
+    from hls4ml_ext.layers import load_operations
+    from hls4ml_ext.layers.core.node import Placeholder
+    from hls4ml_ext.layers.qkeras.handlers import register_handlers
+    from hls4ml_ext.registry import register_operation
+
+    if layer_map.get('ExtPlaceholder') is not Placeholder:
+        register_layer('ExtPlaceholder', Placeholder)
+    for operation in load_operations():
+        register_operation(operation)
+    register_handlers()
+
+    for pass_class in (*passes.EXACT, *passes.TYPES):
+        if pass_class.name not in optimizer_map:
+            register_pass(pass_class.name, pass_class)
+    if FLOW not in flow_map:
+        register_flow(FLOW, [p.name for p in passes.EXACT])
+        # Before anything that hls4ml does to a graph.
+        get_flow('convert').requires.insert(0, FLOW)
+    types = get_flow('vivado:specific_types')  # Vitis runs it too
+    for pass_class in passes.TYPES:
+        if pass_class.name not in types.optimizers:
+            types.optimizers.append(pass_class.name)

@@ -1,0 +1,116 @@
+"""What a layer extension consists of, and where it is registered.
+
+An :class:`Operation` names all parts of one operation. Registering it checks that none is missing, so that a mistake shows
+when the package is imported rather than in generated C++. ``docs/extend.md`` builds one from scratch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
+from hls4ml.model.layers import layer_map, register_layer
+from hls4ml.model.optimizer.optimizer import optimizer_map
+
+from hls4ml_ext.errors import ExtError
+from hls4ml_ext.layers.core import ExactLayer
+
+Lowering = Callable[[object, list[str], object], str]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: Keras layers, the nodes they become, and the C++ of the nodes.
+
+    Args:
+        name: What it is called in messages.
+        lowerings: Full name of a Keras layer class (``'package.module.Class'``) -> function ``lower(layer, inputs, graph)``
+            which adds the layer's nodes to the :class:`~hls4ml_ext.layers.core.GraphBuilder` and returns the name of the
+            output tensor. Subclasses of the Keras layer are lowered alike.
+        nodes: The node classes, subclasses of :class:`~hls4ml_ext.layers.core.ExactLayer`.
+        templates: Template classes: for each node one config template and one function template.
+        headers: C++ headers, absolute paths; they are copied to ``nnet_utils/`` of a project.
+        unknown_to_hls4ml: The Keras classes among `lowerings` that stock hls4ml can't parse.
+    """
+
+    name: str
+    lowerings: dict[str, Lowering] = field(default_factory=dict)
+    nodes: tuple[type[ExactLayer], ...] = ()
+    templates: tuple[type, ...] = ()
+    headers: tuple[Path, ...] = ()
+    unknown_to_hls4ml: tuple[str, ...] = ()
+
+    def check(self):
+        """Raises :class:`~hls4ml_ext.errors.ExtError` if a part is missing or doesn't fit."""
+        missing = [str(h) for h in self.headers if not Path(h).is_file()]
+        if missing:
+            raise ExtError(f"operation '{self.name}': no such header: {', '.join(missing)}")
+        templates = [t() for t in self.templates]
+        header_names = {f'nnet_utils/{Path(h).name}' for h in self.headers}
+        for node in self.nodes:
+            if not issubclass(node, ExactLayer):
+                raise ExtError(f"operation '{self.name}': {node.__name__} is not a subclass of ExactLayer")
+            for kind in (LayerConfigTemplate, FunctionCallTemplate):
+                if not any(isinstance(t, kind) and node in t.layer_class for t in templates):
+                    raise ExtError(f"operation '{self.name}': node {node.__name__} has no {kind.__name__}")
+            if not node.kernel:
+                raise ExtError(f"operation '{self.name}': node {node.__name__} names no kernel")
+            if node.header not in header_names:
+                raise ExtError(f"operation '{self.name}': node {node.__name__} wants {node.header}, which is not among its headers")
+            if layer_map.get(node.__name__, node) is not node:
+                raise ExtError(f"operation '{self.name}': hls4ml already has a layer called {node.__name__}")
+        unknown = set(self.unknown_to_hls4ml) - set(self.lowerings)
+        if unknown:
+            raise ExtError(f"operation '{self.name}': no lowering for {', '.join(sorted(unknown))}")
+
+
+_operations: dict[str, Operation] = {}
+
+
+def operations() -> list[Operation]:
+    """All registered operations, in the order of their registration."""
+    return list(_operations.values())
+
+
+def lowerings() -> dict[str, Lowering]:
+    """All lowerings: full name of a Keras class -> function."""
+    return {key: lower for op in _operations.values() for key, lower in op.lowerings.items()}
+
+
+def register_operation(operation: Operation):
+    """Makes hls4ml's Vivado and Vitis backends know an operation. Registering it again changes nothing.
+
+    Args:
+        operation: The operation.
+
+    Raises:
+        ExtError: if a part is missing, or another operation of that name is registered.
+    """
+    if _operations.get(operation.name) == operation:
+        return
+    if operation.name in _operations:
+        raise ExtError(f"there already is an operation '{operation.name}'")
+    operation.check()
+    _operations[operation.name] = operation
+    for node in operation.nodes:
+        register_layer(node.__name__, node)
+    for backend in _backends():
+        for header in operation.headers:
+            backend.register_source(Path(header))
+    # Vitis runs Vivado's templates too: registering them there serves both.
+    vivado = next(b for b in _backends() if b.name == 'Vivado')
+    for template in operation.templates:
+        if f'vivado:{template().get_name()}' not in optimizer_map:
+            vivado.register_template(template)
+    if operation.unknown_to_hls4ml:
+        from hls4ml_ext.layers.core.handler import register_placeholder_handler
+
+        register_placeholder_handler(operation.unknown_to_hls4ml)
+
+
+def _backends():
+    from hls4ml.backends.backend import backend_map
+
+    return [backend_map[name] for name in ('vivado', 'vitis') if name in backend_map]
