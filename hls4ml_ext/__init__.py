@@ -3,6 +3,8 @@
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
+import hls4ml  # noqa: F401  first: it loads our plugin, which imports modules of this package
+
 try:
     __version__ = version('hls4ml-ext')
 except PackageNotFoundError:  # imported from a checkout that isn't installed

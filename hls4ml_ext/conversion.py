@@ -19,7 +19,7 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
     """An ``hls_config`` for a Keras model, to inspect and to tune.
 
     It holds no precisions: each type comes from the quantizers of the model. Layers within an ODE block are listed as
-    ``'block/layer'``, and the parts of an attention layer as ``'layer/part'``.
+    ``'block.layer'``, and the parts of an attention layer as ``'layer.part'``.
 
     Args:
         model: A built Keras model.
@@ -37,7 +37,7 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
     Example::
 
         hls_config = hls4ml_ext.config_from_model(model)
-        hls_config['LayerName']['ode1/pw1']['ReuseFactor'] = 16
+        hls_config['LayerName']['ode1.pw1']['ReuseFactor'] = 16
         hls_model = hls4ml_ext.convert(model, hls_config=hls_config, output_dir='my-project')
     """
     if granularity not in ('name', 'model'):
@@ -116,8 +116,10 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
     import keras
     from hls4ml.converters import convert_from_keras_model
 
+    from hls4ml_ext import plugin
     from hls4ml_ext.layers.core.builder import functional_of
 
+    plugin.register()  # hls4ml only prints a line if it fails
     if keras.backend.backend() != 'tensorflow':
         raise ConversionError(
             model.name, f"Keras runs on {keras.backend.backend()!r}, but hls4ml reads models on the TensorFlow backend",
@@ -128,7 +130,7 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
     if not project_name.isidentifier():
         raise ConversionError(model.name, f'project_name is {project_name!r}', 'Use a name that C++ accepts')
     functional_of(model)
-    known = set(hls_config.get('LayerName') or {})
+    known = {name.replace('/', '.') for name in hls_config.get('LayerName') or {}}
     graph = convert_from_keras_model(
         model,
         output_dir=output_dir,

@@ -1,0 +1,1 @@
+"""Multi-head self-attention on feature maps."""

@@ -20,7 +20,7 @@ class GraphBuilder:
     Args:
         model: The hls4ml graph to fill; its nodes are replaced.
         lowerings: Full name of a Keras layer class -> lowering.
-        prefix: Put before the name of each layer: 'ode1/' inside of an ODE block called ode1.
+        prefix: Put before the name of each layer: 'ode1.' inside of an ODE block called ode1.
     """
 
     def __init__(self, model, lowerings: dict, prefix: str = ''):
@@ -48,7 +48,7 @@ class GraphBuilder:
         tensors = {}
         for i, tensor in enumerate(functional.inputs):
             layer = tensor._keras_history.operation.name
-            name = self.prefix.replace('/', '_') + layer  # it becomes the name of a C++ variable
+            name = self.prefix.replace('.', '_') + layer  # it becomes the name of a C++ variable
             ftype = input_types[i] if input_types else None
             tensors[id(tensor)] = self._add_input(name, list(tensor.shape[1:]), ftype, layer)
         outputs = self._walk(functional, tensors)
@@ -93,7 +93,7 @@ class GraphBuilder:
             if lower is not None:
                 return lower(layer, inputs, self)
         if isinstance(layer, keras.Model):
-            inner = GraphBuilder(self.model, self.lowerings, self.prefix + layer.name + '/')
+            inner = GraphBuilder(self.model, self.lowerings, self.prefix + layer.name + '.')
             functional = functional_of(layer)
             outputs = inner._walk(functional, {id(t): name for t, name in zip(functional.inputs, inputs)})
             return outputs[0]
@@ -113,15 +113,16 @@ class GraphBuilder:
             The value, and whether it was set for this very layer.
         """
         hls_config = self.model.config.config['HLSConfig']
-        by_name = hls_config.get('LayerName', {}).get(name) or {}
+        names = hls_config.get('LayerName') or {}
+        by_name = names.get(name) or names.get(name.replace('.', '/')) or {}
         if by_name.get(key) is not None:
             return by_name[key], True
         value = (hls_config.get('Model') or {}).get(key)
         return (default if value is None else value), False
 
     def name(self, layer, part: str = '') -> str:
-        """The name of a layer's node, or of a part of it: 'mhsa', 'mhsa/qkv'; with the prefix of an enclosing block."""
-        return self.prefix + layer.name + (f'/{part}' if part else '')
+        """The name of a layer's node, or of a part of it: 'mhsa', 'mhsa.qkv'; with the prefix of an enclosing block."""
+        return self.prefix + layer.name + (f'.{part}' if part else '')
 
     def shape(self, tensor: str) -> list[int]:
         return list(self.model.output_vars[tensor].shape)
@@ -132,13 +133,18 @@ class GraphBuilder:
         Raises:
             ConversionError: if it is an input of the model that reaches `layer` without a quantizer.
         """
-        precision = self.model.output_vars[tensor].type.precision
-        if getattr(precision, 'width', 0) == 0:
+        ftype = self.maybe_type(tensor)
+        if ftype is None:
             raise ConversionError(
                 layer, f"the model's input '{tensor}' reaches it without a quantizer",
                 "Put a QActivation, such as 'quantized_bits(8,0,alpha=1)', behind the input",
             )
-        return FixedType.from_hls4ml(precision)
+        return ftype
+
+    def maybe_type(self, tensor: str) -> FixedType | None:
+        """The fixed-point type of a tensor, or None if it has none yet."""
+        precision = self.model.output_vars[tensor].type.precision
+        return FixedType.from_hls4ml(precision) if getattr(precision, 'width', 0) else None
 
     def add(self, node_class, name: str, inputs: list[str], result: FixedType | Range, **attributes) -> str:
         """Adds a node.
@@ -155,6 +161,8 @@ class GraphBuilder:
         """
         if isinstance(result, Range):
             result = result.type()
+        if name in self.model.graph:
+            raise ConversionError(name, 'two layers have this name', 'Rename one of them')
         node = self.model.make_node(node_class, name, {'result_type': result, **attributes}, list(inputs), [name])
         self.model.graph[name] = node
         return name
@@ -171,7 +179,7 @@ class GraphBuilder:
         from hls4ml_ext.quantizers import activation_type
 
         result = activation_type(quantizer, name)
-        if getattr(self.model.output_vars[tensor].type.precision, 'width', 0) == 0:
+        if self.maybe_type(tensor) is None:
             # The model's input: the caller of the hardware rounds, with the type of the input port.
             if not fuse:
                 raise ConversionError(
@@ -194,6 +202,7 @@ class GraphBuilder:
         if fuse and isinstance(node, ExactLayer) and node.fuses_quantizer and not node.get_attr('rounded', False):
             node.set_result_type(result)
             node.set_attr('rounded', True)
+            node.set_attr('output_of', '')  # the layer before the quantizer has no tensor of its own any more
             return tensor
         acc_width = source.range.signed_bits
         return self.add(

@@ -102,6 +102,10 @@ class ExactLayer(Layer):
 
     # ------------------------------------------------------------------ C++
 
+    def callee(self, types: list[str]) -> str:
+        """The C++ function to call, given the types of the input tokens, of the output token and of the config."""
+        return f'nnet::ext::{self.kernel}<{", ".join(types)}>'
+
     def call_arguments(self) -> list[str]:
         """What the kernel takes after its streams, for instance the names of the weights."""
         return [w.name for w in self.get_weights()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 
 
-def _packed(var) -> str:
+def token_type(var) -> str:
     """C++ type of one token of a tensor, whether the tensor is a stream or an array."""
     if var.type.name and hasattr(var.type, 'n_elem'):
         return var.type.name
@@ -19,9 +19,9 @@ def _packed(var) -> str:
 def kernel_call(node, inputs: list[str], output: str) -> list[str]:
     """Lines of C++ that call the node's kernel on the named streams."""
     variables = [node.get_input_variable(i) for i in node.inputs] + [node.get_output_variable()]
-    types = [_packed(v) for v in variables] + [f'config{node.index}']
+    types = [token_type(v) for v in variables] + [f'config{node.index}']
     arguments = inputs + [output] + node.call_arguments()
-    return node.pragmas() + [f'nnet::ext::{node.kernel}<{", ".join(types)}>({", ".join(arguments)});']
+    return node.pragmas() + [f'{node.callee(types)}({", ".join(arguments)});']
 
 
 class ExactConfigTemplate(LayerConfigTemplate):
@@ -40,6 +40,12 @@ class ExactConfigTemplate(LayerConfigTemplate):
         raise NotImplementedError
 
     def format(self, node) -> str:
+        lines = self._struct(node)
+        if node.model.config.get_config_value('IOType') == 'io_parallel':
+            lines += self._parallel(node)
+        return '\n'.join(lines) + '\n'
+
+    def _struct(self, node) -> list[str]:
         lines = [f'struct config{node.index} {{']
         for name, value in self.members(node).items():
             if isinstance(value, str):
@@ -49,10 +55,7 @@ class ExactConfigTemplate(LayerConfigTemplate):
             else:
                 kind = 'bool' if isinstance(value, bool) else 'int'
                 lines.append(f'    static const {kind} {name} = {str(value).lower()};')
-        lines.append('};')
-        if node.model.config.get_config_value('IOType') == 'io_parallel':
-            lines += self._parallel(node)
-        return '\n'.join(lines) + '\n'
+        return [*lines, '};']
 
     def _parallel(self, node) -> list[str]:
         inputs = [node.get_input_variable(i) for i in node.inputs]
@@ -60,14 +63,14 @@ class ExactConfigTemplate(LayerConfigTemplate):
         arguments = [f'{v.type.name} {v.name}[{v.size_cpp()}]' for v in (*inputs, output)]
         lines = [f'inline void parallel{node.index}({", ".join(arguments)}) {{', '    #pragma HLS DATAFLOW']
         for v in (*inputs, output):
-            lines.append(f'    hls::stream<{_packed(v)}> {v.name}_s("{v.name}_s");')
+            lines.append(f'    hls::stream<{token_type(v)}> {v.name}_s("{v.name}_s");')
             lines.append(f'    #pragma HLS STREAM variable={v.name}_s depth=2')
         for v in inputs:
             n = v.size() // v.shape[-1]
-            lines.append(f'    nnet::ext::to_stream<{v.type.name}, {_packed(v)}, {n}>({v.name}, {v.name}_s);')
+            lines.append(f'    nnet::ext::to_stream<{v.type.name}, {token_type(v)}, {n}>({v.name}, {v.name}_s);')
         lines += ['    ' + line for line in kernel_call(node, [f'{v.name}_s' for v in inputs], f'{output.name}_s')]
         n = output.size() // output.shape[-1]
-        lines.append(f'    nnet::ext::from_stream<{_packed(output)}, {output.type.name}, {n}>({output.name}_s, {output.name});')
+        lines.append(f'    nnet::ext::from_stream<{token_type(output)}, {output.type.name}, {n}>({output.name}_s, {output.name});')
         return lines + ['}']
 
 
