@@ -21,12 +21,12 @@ def register(register_backend=None, register_writer=None):
     """
     from hls4ml_ext import passes
     from hls4ml_ext.layers import load_operations
-    from hls4ml_ext.layers.core.node import Placeholder
+    from hls4ml_ext.layers.core.node import ExtPlaceholder
     from hls4ml_ext.layers.qkeras.handlers import register_handlers
     from hls4ml_ext.registry import register_operation
 
-    if layer_map.get('ExtPlaceholder') is not Placeholder:
-        register_layer('ExtPlaceholder', Placeholder)
+    if layer_map.get('ExtPlaceholder') is not ExtPlaceholder:
+        register_layer('ExtPlaceholder', ExtPlaceholder)
     for operation in load_operations():
         register_operation(operation)
     register_handlers()

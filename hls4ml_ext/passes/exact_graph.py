@@ -26,9 +26,14 @@ class ExactGraph(ModelOptimizerPass):
         if keras_model is None or any(isinstance(n, ExactLayer) for n in model.get_layers()):
             return False
         settings = model.config.config['HLSConfig'].get('Model') or {}
-        ours = any(n.class_name == 'ExtPlaceholder' and n.get_attr('module', '').startswith('hls4ml_ext') for n in model.get_layers())
+        placeholders = [n for n in model.get_layers() if n.class_name == 'ExtPlaceholder']
+        # Layers of Keras and QKeras alone don't ask for exact hardware, not even those that hls4ml lacks.
+        ours = any(n.get_attr('module').split('.')[0] not in ('keras', 'qkeras') for n in placeholders)
         if not (ours or settings.get('Exact', False)):
-            self._refuse_placeholders(model)
+            for node in placeholders:
+                raise ConversionError(
+                    node.name, f"stock hls4ml has no {node.get_attr('layer_class')}", 'Convert the model with hls4ml_ext.convert'
+                )
             return False
         check_backend(model.config)
         from hls4ml_ext.registry import lowerings
@@ -37,14 +42,6 @@ class ExactGraph(ModelOptimizerPass):
         GraphBuilder(model, lowerings()).build(keras_model)
         model.config.pipeline_style = 'dataflow'
         return True
-
-    def _refuse_placeholders(self, model):
-        for node in model.get_layers():
-            if node.class_name == 'ExtPlaceholder':
-                raise ConversionError(
-                    node.name, f"stock hls4ml has no {node.get_attr('layer_class')}",
-                    'Convert the model with hls4ml_ext.convert',
-                )
 
 
 def check_backend(config):

@@ -10,6 +10,9 @@ from hls4ml_ext.errors import ConversionError, PrecisionError
 from hls4ml_ext.fixed import ACCUMULATOR_BITS, MANTISSA_BITS, FixedType, Range
 from hls4ml_ext.layers.core.node import ExactLayer
 
+MAX_COPIES = 7
+"""Copies of a stream that hls4ml's ``clone_stream`` makes."""
+
 
 class GraphBuilder:
     """Walks a Keras model in the order of its data and adds an exact node for each layer to an hls4ml graph.
@@ -27,7 +30,7 @@ class GraphBuilder:
         self.model = model
         self.lowerings = lowerings
         self.prefix = prefix
-        self._consumers = Counter()
+        self._shared: set[str] = set()  # tensors of the graph that more than one Keras layer, or an output, uses
 
     # ------------------------------------------------------------------ walking Keras
 
@@ -55,17 +58,17 @@ class GraphBuilder:
         self.model.outputs = outputs
         if len(set(outputs)) != len(outputs):
             raise ConversionError(functional.name, 'two outputs of the model are the same tensor', 'Keep one of them')
+        self._check_fan_out()
         for name in outputs:
             self._finish_output(name)
 
     def _walk(self, functional, tensors: dict) -> list[str]:
         nodes = [n for depth in sorted(functional._nodes_by_depth, reverse=True) for n in functional._nodes_by_depth[depth]]
         calls = Counter(id(n.operation) for n in nodes if n.arguments.keras_tensors)
-        for node in nodes:
-            for t in node.arguments.keras_tensors:
-                self._consumers[id(t)] += 1
-        for t in functional.outputs:
-            self._consumers[id(t)] += 1
+        uses = Counter(id(t) for n in nodes for t in n.arguments.keras_tensors)
+        uses.update(id(t) for t in functional.outputs)
+        # Layers without hardware (Dropout) and nested models pass a tensor on under its old name: what is shared once stays so.
+        self._shared.update(name for t, name in tensors.items() if uses[t] > 1)
         for node in nodes:
             layer = node.operation
             if not node.arguments.keras_tensors:  # an input
@@ -77,11 +80,13 @@ class GraphBuilder:
                     'Put the repeated layers into the dynamics of an hls4ml_ext.ODEBlock, or give each call a layer of its own',
                 )
             inputs = [tensors[id(t)] for t in node.arguments.keras_tensors]
-            self._current = node
+            self._inputs = inputs
             output = self._lower(layer, inputs)
             if len(node.outputs) != 1:
                 raise ConversionError(self.prefix + layer.name, f'it has {len(node.outputs)} outputs', 'Use layers of one output')
             tensors[id(node.outputs[0])] = output
+            if uses[id(node.outputs[0])] > 1:
+                self._shared.add(output)
             self._node_of(output).set_attr('output_of', self.prefix + layer.name)
         return [tensors[id(t)] for t in functional.outputs]
 
@@ -91,9 +96,12 @@ class GraphBuilder:
         for cls in type(layer).__mro__:
             lower = self.lowerings.get(f'{cls.__module__}.{cls.__qualname__}')
             if lower is not None:
+                if type(layer).call is not cls.call:  # for instance QConv2DBatchnorm, a subclass of QConv2D
+                    break
                 return lower(layer, inputs, self)
         if isinstance(layer, keras.Model):
             inner = GraphBuilder(self.model, self.lowerings, self.prefix + layer.name + '.')
+            inner._shared = self._shared
             functional = functional_of(layer)
             outputs = inner._walk(functional, {id(t): name for t, name in zip(functional.inputs, inputs)})
             return outputs[0]
@@ -211,7 +219,7 @@ class GraphBuilder:
 
     def only_consumer(self, layer) -> bool:
         """Is the layer that is being lowered the only consumer of its first input?"""
-        return self._consumers[id(self._current.arguments.keras_tensors[0])] == 1
+        return self._inputs[0] not in self._shared
 
     def check_float(self, layer: str, numbers: Range, dtype: str | None, what: str):
         """Refuses numbers that the Keras model's floats can't hold exactly, and sums that no accumulator holds.
@@ -261,6 +269,17 @@ class GraphBuilder:
 
     def _set_input_type(self, tensor: str, ftype: FixedType):
         self.model.output_vars[tensor].type.precision = ftype.to_hls4ml()
+
+    def _check_fan_out(self):
+        if self.model.config.get_config_value('IOType') != 'io_stream':
+            return
+        uses = Counter([t for node in self.model.graph.values() for t in node.inputs] + self.model.outputs)
+        for tensor, count in uses.items():
+            if count > MAX_COPIES:
+                raise ConversionError(
+                    tensor, f'{count} layers use its output, and hls4ml copies a stream at most {MAX_COPIES} times',
+                    'Put a QActivation with the same quantizer in front of some of them, which share it',
+                )
 
     def _finish_output(self, name: str):
         variable = self.model.output_vars[name]

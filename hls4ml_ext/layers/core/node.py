@@ -115,7 +115,7 @@ class ExactLayer(Layer):
         return []
 
 
-class Placeholder(Layer):
+class ExtPlaceholder(Layer):
     """Stands for a Keras layer until the exact graph is built; never reaches a backend."""
 
     _expected_attributes = [Attribute('out_shape', value_type=(list, tuple))]

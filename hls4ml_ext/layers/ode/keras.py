@@ -115,8 +115,12 @@ class ODEBlock(keras.layers.Layer):
         if len(input_shape) != 4:
             raise ValueError(f'ODEBlock {self.name}: its input has shape {tuple(input_shape[1:])}. Use (height, width, channels)')
         shape = (*input_shape[:-1], input_shape[-1] + self.time_channel)
-        if not self.dynamics.built:
-            self.dynamics.build(shape)
+        if isinstance(self.dynamics, keras.Sequential) and not self.dynamics.built:
+            # A Sequential model that builds itself casts its input to floatx, whatever the dtype of this layer.
+            x = inputs = keras.Input(shape[1:], dtype=self.compute_dtype)
+            for layer in self.dynamics.layers:
+                x = layer(x)
+            self.dynamics = keras.Model(inputs, x, name=self.dynamics.name)
         expects = tuple(self.dynamics.input_shape[1:])
         if expects != tuple(shape[1:]):
             time = ' (with the time channel)' if self.time_channel else ''
@@ -141,7 +145,7 @@ class ODEBlock(keras.layers.Layer):
     def _combine(self, z, coefficients, slopes):
         for x, k in zip(coefficients, slopes):
             if x:
-                z = z + ops.cast(x, z.dtype) * k
+                z = z + ops.convert_to_tensor(x, dtype=z.dtype) * k
         return self._quantize(z)
 
     def call(self, inputs, training=None):
