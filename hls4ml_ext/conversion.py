@@ -114,10 +114,12 @@ def convert(
 
 def _convert(model, output_dir, project_name, backend, io_type, part, hls_config, **kwargs):
     import keras
-    from hls4ml.converters import convert_from_keras_model
+    from hls4ml.model import ModelGraph
+    from hls4ml.utils.config import create_config
 
     from hls4ml_ext import plugin
-    from hls4ml_ext.layers.core.builder import functional_of
+    from hls4ml_ext.layers.core.builder import cpp_identifier, functional_of
+    from hls4ml_ext.passes.exact_graph import BACKENDS
 
     plugin.register()  # hls4ml only prints a line if it fails
     if keras.backend.backend() != 'tensorflow':
@@ -127,22 +129,27 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
         )
     if io_type not in ('io_stream', 'io_parallel'):
         raise ConversionError(model.name, f'io_type is {io_type!r}', "Use 'io_stream' or 'io_parallel'")
-    if not project_name.isidentifier():
+    if str(backend).lower() not in [b.lower() for b in BACKENDS]:
+        raise ConversionError(model.name, f'backend is {backend!r}', f'Use one of {", ".join(BACKENDS)}')
+    if cpp_identifier(project_name) != project_name:
         raise ConversionError(model.name, f'project_name is {project_name!r}', 'Use a name that C++ accepts')
-    functional_of(model)
+    functional = functional_of(model)
     known = {name.replace('/', '.') for name in hls_config.get('LayerName') or {}}
-    graph = convert_from_keras_model(
-        model,
-        output_dir=output_dir,
-        project_name=project_name,
-        backend=backend,
-        hls_config=copy.deepcopy(hls_config),
-        bit_exact=False,
-        allow_da_fallback=False,
-        io_type=io_type,
-        part=part,
-        **kwargs,
-    )
+    # As hls4ml's converter, but for its parser: the exact graph comes from the Keras model itself, and the parser fails on
+    # models that it can't read, such as nested ones. It gets the inputs, and a placeholder for each output.
+    config = create_config(
+        output_dir=output_dir, project_name=project_name, backend=backend, io_type=io_type, part=part,
+        **{key: value for key, value in kwargs.items() if key not in ('input_data_tb', 'output_data_tb')},
+    )  # fmt: skip
+    config['KerasModel'] = model
+    config['InputData'], config['OutputPredictions'] = kwargs.get('input_data_tb'), kwargs.get('output_data_tb')
+    config['HLSConfig'] = copy.deepcopy(hls_config)
+    config['HLSConfig']['Model']['BitExact'] = False
+    inputs = [f'input{i}' for i in range(len(functional.inputs))]
+    outputs = [f'output{i}' for i in range(len(functional.outputs))]
+    layers = [{'class_name': 'InputLayer', 'name': name, 'input_shape': [1]} for name in inputs]
+    layers += [{'class_name': 'ExtPlaceholder', 'name': name, 'inputs': inputs, 'out_shape': [1], 'module': __name__} for name in outputs]
+    graph = ModelGraph.from_layer_list(config, layers, inputs, outputs)
     unknown = known - {name for node in graph.get_layers() for name, _ in _layer_configs(node)} - {n.name for n in graph.get_layers()}
     unknown -= {layer.name for layer in model.layers}  # fused into another one, or without hardware
     if unknown:

@@ -124,7 +124,8 @@ class Range:
     @property
     def magnitude_bits(self) -> int:
         """Bits of the largest magnitude: a float with that many mantissa bits holds every number of the range."""
-        return max(abs(self.lo), abs(self.hi)).bit_length()
+        # A power of two needs no more bits than the number before it: a float of 24 bits holds -2**24 as well.
+        return max(abs(self.lo) - 1, abs(self.hi) - 1, 0).bit_length()
 
     @property
     def signed_bits(self) -> int:

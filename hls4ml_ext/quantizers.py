@@ -120,8 +120,8 @@ def quantized_weights(quantizer, values: np.ndarray, layer: str, name: str) -> t
             if grid.lo <= stored.lo and stored.hi <= grid.hi:
                 return quantized, grid
     smallest = numbers.type()
-    if smallest.width > 32:
+    if smallest.width > 24:  # a scale that is no power of two: float32 could hold no sum of such weights
         raise ConversionError(
-            layer, f'quantizer {quantizer} of {name} spreads over {smallest.width} bits', 'Use alpha=1 instead'
+            layer, f'quantizer {quantizer} of {name} spreads over {smallest.width} bits', "Use alpha=1 or alpha='auto_po2'"
         )
     return quantized, smallest

@@ -15,11 +15,12 @@ from hls4ml_ext.conversion import check_output_dir
 from hls4ml_ext.errors import ExtError, ProjectError
 
 
-def compile(hls_model):
+def compile(hls_model, trace: bool = False):
     """Writes and compiles a project as ``hls_model.compile()`` does, with errors that can be read.
 
     Args:
         hls_model: The model from :func:`hls4ml_ext.convert`.
+        trace: Let it record the output of every layer, so that :func:`compare` does not compile it again.
 
     Raises:
         ProjectError: if there is no g++, the output directory can't be used, or the compiler fails (the message has its first
@@ -29,6 +30,10 @@ def compile(hls_model):
     check_output_dir(directory)
     if shutil.which('g++') is None:
         raise ProjectError('C simulation needs g++, which is not on PATH. Install it, for instance: apt-get install g++')
+    if trace:
+        hls_model.config.trace_output = True
+        for node in _exact_layers(hls_model):
+            node.set_attr('trace', True)
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output):
@@ -106,41 +111,66 @@ class LayerComparison:
     shape: tuple[int, ...]
 
 
-def compare(hls_model, keras_model, x: np.ndarray) -> list[LayerComparison]:
+def compare(hls_model, keras_model, x: np.ndarray, batch_size: int = 64, progress=None) -> list[LayerComparison]:
     """Compares every layer's output of the C simulation with Keras, for equality.
 
     Intermediate results that no Keras layer has (the parts of an attention layer, the inside of an ODE block) are compared
     through the layer that they are part of.
 
     Args:
-        hls_model: A model from :func:`hls4ml_ext.convert`; it is compiled again, with tracing.
+        hls_model: A model from :func:`hls4ml_ext.convert`; it is compiled with tracing, unless that has been done.
         keras_model: The Keras model that it came from.
         x: Images, (batch, height, width, channels).
+        batch_size: Images whose intermediate results are in memory at a time.
+        progress: Called with the number of images that are done, after each batch.
 
     Returns:
         One :class:`LayerComparison` for each layer, in order.
     """
     import keras
 
+    from hls4ml_ext.layers.core.builder import functional_of
+
+    nodes = _exact_layers(hls_model)
+    traced = hls_model.config.trace_output and all(n.get_attr('trace', False) for n in nodes)
+    if not traced or hls_model._top_function_lib is None:
+        compile(hls_model, trace=True)
+    x = np.ascontiguousarray(x, np.float32)
+    calls = [node for nodes_of_depth in functional_of(keras_model)._nodes_by_depth.values() for node in nodes_of_depth]
+    outputs = {node.operation.name: node.outputs[0] for node in calls}
+    compared = [n for n in nodes if n.get_attr('output_of') in outputs]
+    reference = keras.Model(keras_model.inputs, [outputs[n.get_attr('output_of')] for n in compared])
+    mismatches, errors, values = ([0] * len(compared) for _ in range(3))
+    for start in range(0, len(x), batch_size):
+        batch = x[start : start + batch_size]
+        trace = _trace(hls_model, batch)
+        expected = reference.predict(batch, verbose=0, batch_size=batch_size)
+        expected = expected if isinstance(expected, list) else [expected]
+        for i, (node, want) in enumerate(zip(compared, expected)):
+            got = np.asarray(trace[node.name], np.float64).reshape(want.shape)
+            want = np.asarray(want, np.float64)
+            mismatches[i] += int((got != want).sum())
+            errors[i] = max(errors[i], float(np.abs(got - want).max(initial=0)))
+            values[i] += got.size
+        if progress:
+            progress(len(batch))
+    return [
+        LayerComparison(n.name, n.get_attr('output_of'), *counts, tuple(outputs[n.get_attr('output_of')].shape[1:]))
+        for n, *counts in zip(compared, values, mismatches, errors)
+    ]
+
+
+def _exact_layers(hls_model) -> list:
     from hls4ml_ext.layers.core import ExactLayer
 
-    traced = [n for n in hls_model.get_layers() if isinstance(n, ExactLayer)]
-    for node in traced:
-        node.set_attr('trace', True)
-    x = np.ascontiguousarray(x, np.float32)
-    with contextlib.redirect_stdout(io.StringIO()):
-        _, trace = hls_model.trace(x)
-    layers = {layer.name: layer for layer in keras_model.layers}
-    compared = [n for n in traced if n.get_attr('output_of') in layers]
-    reference = keras.Model(keras_model.inputs, [layers[n.get_attr('output_of')].output for n in compared])
-    expected = reference.predict(x, verbose=0, batch_size=64)
-    expected = expected if isinstance(expected, list) else [expected]
-    result = []
-    for node, want in zip(compared, expected):
-        got = np.asarray(trace[node.name], np.float64).reshape(want.shape)
-        different = got != np.asarray(want, np.float64)
-        error = float(np.abs(got - want).max()) if got.size else 0.0
-        result.append(
-            LayerComparison(node.name, node.get_attr('output_of'), int(got.size), int(different.sum()), error, tuple(want.shape[1:]))
-        )
-    return result
+    return [n for n in hls_model.get_layers() if isinstance(n, ExactLayer)]
+
+
+def _trace(hls_model, x) -> dict[str, np.ndarray]:
+    """``hls_model.trace`` of a model that has been compiled with tracing; the original compiles it each time."""
+    hls_model.compile = lambda: None
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return hls_model.trace(x)[1]
+    finally:
+        del hls_model.compile

@@ -28,8 +28,8 @@ class ExactGraph(ModelOptimizerPass):
         settings = model.config.config['HLSConfig'].get('Model') or {}
         placeholders = [n for n in model.get_layers() if n.class_name == 'ExtPlaceholder']
         # Layers of Keras and QKeras alone don't ask for exact hardware, not even those that hls4ml lacks.
-        ours = any(n.get_attr('module').split('.')[0] not in ('keras', 'qkeras') for n in placeholders)
-        if not (ours or settings.get('Exact', False)):
+        ours = any(n.get_attr('module', '').split('.')[0] not in ('keras', 'qkeras') for n in placeholders)
+        if not (settings.get('Exact', False) or ours):
             for node in placeholders:
                 raise ConversionError(
                     node.name, f"stock hls4ml has no {node.get_attr('layer_class')}", 'Convert the model with hls4ml_ext.convert'

@@ -51,11 +51,14 @@ def fifo_depths(model) -> dict[str, int]:
             last = node.last_input_of(i) if isinstance(node, ExactLayer) else np.arange(len(times[tensor]))
             arrivals.append(times[tensor][last])
         ready = np.max(arrivals, axis=0)
+        # No two tokens of a stream come at once: what the last input completes (padding below the image) comes after it.
+        ready = np.maximum.accumulate(ready - np.arange(len(ready))) + np.arange(len(ready))
         for i, tensor in enumerate(node.inputs):
-            # Tokens of this input that came before the one which completes output j, less those that were used for it.
+            # Tokens of this input that have come when output j is complete, less those that were used for it. One that comes
+            # just then counts: it may share a fork with the token that completes the output.
             if len(node.inputs) > 1:
                 last = node.last_input_of(i)
-                waiting = np.searchsorted(times[tensor], ready, side='left') - (last + 1)
+                waiting = np.searchsorted(times[tensor], ready, side='right') - (last + 1)
                 depths[tensor] = max(int(waiting.max()), 0) + SLACK
         for out in node.outputs:
             times[out] = ready

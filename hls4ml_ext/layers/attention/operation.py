@@ -1,2 +1,23 @@
+"""The parts of multi-head self-attention."""
+
+from pathlib import Path
+
+from hls4ml_ext.layers.attention import hls
 from hls4ml_ext.registry import Operation
-OPERATION = Operation(name='attention')
+
+HERE = Path(__file__).parent
+LAYER = 'hls4ml_ext.layers.attention.keras.MultiHeadSelfAttention2D'
+
+OPERATION = Operation(
+    name='attention',
+    lowerings={LAYER: hls.lower_attention},
+    nodes=(hls.ExactReluAttention, hls.ExactSoftmaxAttention),
+    templates=(
+        hls.ReluAttentionConfigTemplate,
+        hls.ReluAttentionFunctionTemplate,
+        hls.SoftmaxAttentionConfigTemplate,
+        hls.SoftmaxAttentionFunctionTemplate,
+    ),
+    headers=(HERE / 'nnet_softmax_ext.h', HERE / 'nnet_attention_ext.h'),
+    unknown_to_hls4ml=(LAYER,),
+)

@@ -4,8 +4,8 @@ For a row of logits :math:`l_j` (stored integers), with :math:`d_j = \\max(l) - 
 
 1. :math:`e_j = \\mathrm{exp}[d_j]`, a table of :math:`\\exp(-d\\,2^{-frac})` scaled to ``exp_bits`` bits;
 2. :math:`s = \\sum_j e_j`, exact; :math:`p` is the position of its leading one;
-3. :math:`r = \\mathrm{reciprocal}[i]`, :math:`i` being the ``index_bits`` bits of :math:`s` behind its leading one: a table of
-   :math:`1/m` in the middle of each interval of the mantissa :math:`m = s/2^p`, scaled to ``reciprocal_bits`` bits;
+3. :math:`r = \\mathrm{reciprocal}[i]`, :math:`i` being the ``index_bits`` bits of :math:`s` behind its leading one: a table
+   of :math:`1/m` in the middle of each interval of the mantissa :math:`m = s/2^p`, scaled to ``reciprocal_bits`` bits;
 4. :math:`w_j = \\min(\\lfloor e_j r\\, 2^{-(p + reciprocal\\_bits - weight\\_bits)} + 1/2 \\rfloor, 2^{weight\\_bits} - 1)`.
 
 Nothing but these integers is computed anywhere: ``exp`` and the division are evaluated once, here, in float64.
@@ -125,7 +125,7 @@ class IntegerSoftmax:
         logits = np.asarray(logits, np.int64)
         exps = self.exponentials[logits.max(-1, keepdims=True) - logits].astype(np.int64)
         total = exps.sum(-1, keepdims=True)
-        exponent = np.floor(np.log2(total.astype(np.float64))).astype(np.int64)  # exact: the sum has fewer than 53 bits
+        exponent = np.frexp(total)[1].astype(np.int64) - 1
         reciprocal = self.reciprocals[(total >> (exponent - self.index_bits)) - 2**self.index_bits]
         shift = exponent + (self.reciprocal_bits - self.weight_bits)
         return np.minimum((exps * reciprocal + (1 << (shift - 1))) >> shift, 2**self.weight_bits - 1)

@@ -296,7 +296,7 @@ def lower_conv2d(layer, inputs, graph) -> str:
     name, in_shape = graph.name(layer), graph.shape(inputs[0])
     if layer.groups != 1:
         raise ConversionError(name, f'it has {layer.groups} groups', 'Use groups=1, or a QDepthwiseConv2D')
-    if getattr(layer, 'mask', None) is not None:
+    if getattr(layer, '_mask', None) is not None:
         raise ConversionError(name, 'it has a weight mask', 'Multiply the mask into the kernel')
     out_shape = list(layer.compute_output_shape((None, *in_shape)))[1:]
     kernel, weight_type = quantizers.quantized_weights(layer.kernel_quantizer_internal, np.asarray(layer.kernel), name, 'kernel')

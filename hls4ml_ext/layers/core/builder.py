@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from hls4ml.model.layers import Input
@@ -51,7 +52,7 @@ class GraphBuilder:
         tensors = {}
         for i, tensor in enumerate(functional.inputs):
             layer = tensor._keras_history.operation.name
-            name = self.prefix.replace('.', '_') + layer  # it becomes the name of a C++ variable
+            name = cpp_identifier(self.prefix + layer)
             ftype = input_types[i] if input_types else None
             tensors[id(tensor)] = self._add_input(name, list(tensor.shape[1:]), ftype, layer)
         outputs = self._walk(functional, tensors)
@@ -289,6 +290,21 @@ class GraphBuilder:
         if len(self.model.outputs) == 1 and not self.prefix:
             variable.type.name = 'result_t'
         self.check_float(name, FixedType.from_hls4ml(variable.type.precision).range, None, 'the output of the model')
+
+
+CPP_KEYWORDS = frozenset(
+    '''alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast constexpr
+    continue decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto if
+    inline int long main mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
+    reinterpret_cast return short signed sizeof static static_assert static_cast struct switch template this thread_local throw
+    true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq'''.split()
+)
+
+
+def cpp_identifier(name: str) -> str:
+    """A name that C++ accepts for a variable, from a name that Keras accepts for a layer; most stay as they are."""
+    identifier = re.sub(r'[^A-Za-z0-9_]', '_', name)
+    return f'input_{identifier}' if identifier in CPP_KEYWORDS or not identifier[:1].isalpha() else identifier
 
 
 def functional_of(keras_model):

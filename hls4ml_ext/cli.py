@@ -1,0 +1,170 @@
+"""The command ``hls4ml-ext``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hls4ml_ext.errors import ExtError
+
+app = typer.Typer(
+    help='Neural-ODE and attention networks: from a project file to a bit-exact C simulation.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={'help_option_names': ['-h', '--help']},
+)
+
+ProjectFile = Annotated[Path, typer.Argument(metavar='PROJECT.yml', help='The project file.', show_default=False)]
+Output = Annotated[
+    Path | None, typer.Option('--output', '-o', help='Directory of the run.  [default: runs/NAME]', show_default=False)
+]
+Retrain = Annotated[bool, typer.Option('--retrain', help='Train even if the trained model is up to date.')]
+
+WRONG, REFUSED, INTERRUPTED = 1, 2, 130
+"""Exit codes: the C simulation differs from Keras; the project or its model is refused; Ctrl-C."""
+
+
+def main():
+    """Entry point."""
+    app(prog_name='hls4ml-ext')
+
+
+def command(function):
+    """A command whose refusals are one message instead of a traceback."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        from rich.console import Console
+        from rich.markup import escape
+
+        console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        try:
+            return function(*args, **kwargs)
+        except ExtError as e:
+            console.print(f'[bold red]error:[/] {escape(str(e))}')
+            raise typer.Exit(REFUSED) from None
+        except KeyboardInterrupt:
+            console.print('[bold red]interrupted[/]')
+            raise typer.Exit(INTERRUPTED) from None
+
+    return app.command()(wrapped)
+
+
+@command
+def run(project: ProjectFile, output: Output = None, retrain: Retrain = False):
+    """Train, convert, simulate, and compare with Keras. Exit code 1 if a single value differs."""
+    with prepared(project, output) as a_run:
+        model = a_run.train(retrain)
+        hls_model = a_run.convert(model)
+        simulated(a_run, model, hls_model)
+
+
+@command
+def train(project: ProjectFile, output: Output = None, retrain: Retrain = False):
+    """Train the model, fold batch normalization, and write DIR/model.keras."""
+    with prepared(project, output, compiler=False) as a_run:
+        a_run.train(retrain)
+        a_run.reporter.print(f'\n[bold]{a_run.model_file}[/]')
+
+
+@command
+def convert(project: ProjectFile, output: Output = None):
+    """Convert the trained model to an HLS project in DIR/hls."""
+    with prepared(project, output, compiler=False) as a_run:
+        hls_model = a_run.convert(a_run.load_model())
+        from hls4ml_ext.report import facts, tables
+
+        layers = facts.layer_facts(hls_model)
+        a_run.reporter.print(tables.layer_table(layers, facts.totals(layers)))
+        a_run.reporter.print(f'[bold]{a_run.directory / "hls"}[/]')
+
+
+@command
+def simulate(project: ProjectFile, output: Output = None):
+    """Convert and compile the trained model, run it on all test images, and compare every layer with Keras."""
+    with prepared(project, output) as a_run:
+        model = a_run.load_model()
+        simulated(a_run, model, a_run.convert(model))
+
+
+@contextlib.contextmanager
+def prepared(project_file: Path, output: Path | None, compiler: bool = True):
+    """The run of a project file, with Keras loaded; its total time is shown at the end."""
+    from hls4ml_ext import __version__
+    from hls4ml_ext.project import load_project
+    from hls4ml_ext.report.console import Reporter
+    from hls4ml_ext.run import Run, check_compiler
+
+    start = time.perf_counter()
+    project = load_project(project_file)
+    if compiler:
+        check_compiler()
+    reporter = Reporter()
+    a_run = Run(project, output, reporter)
+    reporter.print(f'[bold]hls4ml-ext {__version__}[/]  {project_file} -> {a_run.directory}\n')
+    with reporter.step('start') as step:
+        step.show(load_keras_quietly())
+    yield a_run
+    reporter.print(f'[dim]{time.perf_counter() - start:.1f} s in all[/]')
+
+
+def simulated(a_run, model, hls_model):
+    """Simulates, shows the results, and exits with an error code if the C simulation differs from Keras."""
+    from hls4ml_ext.report import tables
+
+    results = a_run.simulate(model, hls_model)
+    show = a_run.reporter.print
+    show(tables.layer_table(results['layers'], results['model']))
+    show('[dim]indented: inside of an ODE block, MACs and cycles of one evaluation; total cycles: of the slowest layer[/]\n')
+    show(tables.summary(results))
+    show()
+    show(tables.verdict(results))
+    show(f'[bold]{a_run.directory / "results.json"}[/]')
+    if results['mismatches']['wrong']:
+        raise typer.Exit(WRONG)
+
+
+def load_keras_quietly() -> str:
+    """Imports Keras and its backend without their log messages; returns their names and versions."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    os.environ.setdefault('KERAS_BACKEND', 'tensorflow')
+    logging.getLogger('tensorflow').setLevel(logging.ERROR)
+    logging.getLogger('absl').setLevel(logging.ERROR)
+    warnings.filterwarnings('ignore', module='keras|tensorflow|qkeras|hls4ml|tensorflow_model_optimization')
+    with no_stderr():
+        import keras
+        import qkeras  # noqa: F401
+
+        from hls4ml_ext import plugin
+
+        plugin.register()
+    backend = keras.backend.backend()
+    return f'Keras {keras.__version__} on {backend} {__import__(backend).__version__}'
+
+
+@contextlib.contextmanager
+def no_stderr():
+    """Drops what C++ libraries write to standard error while they load; no setting of TensorFlow's does."""
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    with open(os.devnull, 'w') as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -1,0 +1,1 @@
+"""What is told about a project: facts for files, tables and progress for people."""

@@ -1,0 +1,82 @@
+"""Facts about a converted model, as plain numbers: what goes into ``results.json`` and into the tables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from hls4ml_ext.layers.core import ExactLayer
+
+TABLES = ('exp', 'reciprocal', 'table')
+"""Names of weight arrays that are look-up tables: nothing that was trained."""
+
+PACKAGES = ('hls4ml-ext', 'hls4ml', 'keras', 'tensorflow', 'qkeras-v3', 'numpy')
+
+
+def layer_facts(hls_model) -> list[dict]:
+    """The facts about every layer of a converted model, in order; see :func:`node_facts`."""
+    return [node_facts(node) for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
+
+
+def node_facts(node) -> dict:
+    """The facts about a layer.
+
+    Returns:
+        dict: name, kernel (C++), shape and type of the output, parameters, weight_bits, table_bits, macs and cycles (for one
+        image; within an ODE block for one evaluation of its dynamics), multipliers, reuse_factor (None if it has none), and
+        the layers inside. An ODE block counts the parameters and multipliers of the layers inside, once.
+    """
+    inner = [node_facts(n) for n in node.inner_layers()]
+    facts = {
+        'name': node.name,
+        'kernel': node.kernel,
+        'shape': [int(d) for d in node.get_attr('out_shape')],
+        'type': str(node.result_type),
+        'parameters': sum(layer['parameters'] for layer in inner),
+        'weight_bits': sum(layer['weight_bits'] for layer in inner),
+        'table_bits': sum(layer['table_bits'] for layer in inner),
+        'macs': int(node.macs),
+        'cycles': int(node.cycles),
+        'multipliers': int(node.multipliers),
+        'reuse_factor': int(node.reuse) if hasattr(node, 'reuse') else None,
+        'layers': inner,
+    }
+    if not inner:
+        for name, weight in node.weights.items():
+            width = weight.type.precision.width
+            if width == 1 and not np.any(weight.data):  # a layer without it
+                continue
+            facts['table_bits' if name in TABLES else 'weight_bits'] += int(weight.data_length * width)
+            facts['parameters'] += 0 if name in TABLES else int(weight.data_length)
+    return facts
+
+
+def totals(layers: list[dict]) -> dict:
+    """Sums over the layers of a model, and ``interval``: the cycles of the slowest one, which limit the throughput."""
+    sums = {
+        key: sum(layer[key] for layer in layers)
+        for key in ('parameters', 'weight_bits', 'table_bits', 'macs', 'multipliers')
+    }
+    slowest = max(layers, key=lambda layer: layer['cycles'])
+    return {**sums, 'interval': slowest['cycles'], 'slowest': slowest['name']}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {'python': platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = 'not installed'
+    return found
+
+
+def machine() -> dict:
+    """What the results were computed on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    return {'platform': platform.platform(), 'cores': cores, 'command': ' '.join(['hls4ml-ext', *sys.argv[1:]])}

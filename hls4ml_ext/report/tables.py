@@ -1,0 +1,92 @@
+"""Tables of a run's results, for a terminal of 100 columns."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+
+def short(n: float) -> str:
+    """A number in at most six characters: 1234567 -> '1.23 M'."""
+    for limit, unit in ((1e9, 'G'), (1e6, 'M'), (1e4, 'k')):
+        if abs(n) >= limit:
+            n = n / (1e3 if unit == 'k' else limit)
+            return f'{n:.{max(0, 2 - len(str(int(abs(n)))) + 1)}f} {unit}'
+    return f'{n:,.0f}' if n == int(n) else f'{n:.3g}'
+
+
+def layer_table(layers: list[dict], total: dict) -> Table:
+    """A row for each layer, those inside of ODE blocks indented.
+
+    Args:
+        layers: From :func:`hls4ml_ext.report.facts.layer_facts`; with ``mismatches`` and ``values`` where compared.
+        total: From :func:`hls4ml_ext.report.facts.totals`.
+    """
+    compared = any('mismatches' in layer for layer in layers)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_footer=True)
+    footer = ['total', '', f'{total["parameters"]:,}', short(total['weight_bits']), short(total['macs'])]
+    footer += [f'{total["interval"]:,}', f'{total["multipliers"]:,}', '']
+    headers = ['layer', 'output', 'parameters', 'weight bits', 'MACs', 'cycles', 'multipliers']
+    for i, header in enumerate(headers):
+        table.add_column(header, justify='left' if i == 0 else 'right', footer=footer[i], no_wrap=True)
+    if compared:
+        table.add_column('mismatches', justify='right', no_wrap=True)
+    for layer in layers:
+        _add(table, layer, '', compared)
+    return table
+
+
+def _add(table: Table, layer: dict, prefix: str, compared: bool):
+    name = layer['name'].removeprefix(prefix)
+    inside = bool(prefix)
+    cells = [
+        ('  ' if inside else '') + name,
+        'x'.join(map(str, layer['shape'])),
+        *(f'{layer[key]:,}' if layer[key] else '' for key in ('parameters',)),
+        *(short(layer[key]) if layer[key] else '' for key in ('weight_bits', 'macs')),
+        f'{layer["cycles"]:,}',
+        f'{layer["multipliers"]:,}' if layer['multipliers'] else '',
+    ]
+    if compared:
+        cells.append(_mismatches(layer))
+    table.add_row(*cells, style='dim' if inside else '')
+    for inner in layer['layers']:
+        _add(table, inner, layer['name'] + '.', compared)
+
+
+def _mismatches(layer: dict):
+    if 'mismatches' not in layer:
+        return ''
+    style = 'red bold' if layer['mismatches'] else 'green'
+    return Text(f'{layer["mismatches"]:,} of {short(layer["values"])}', style=style)
+
+
+def summary(results: dict) -> Table:
+    """Accuracy, size and throughput in a few lines."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style='bold')
+    table.add_column()
+    data, model, accuracy = results['data'], results['model'], results['accuracy']
+    if accuracy['keras'] is not None:
+        note = '  (random weights: it means nothing)' if model['random_weights'] else ''
+        table.add_row('accuracy', f'Keras {accuracy["keras"]:.2%}, C simulation {accuracy["csim"]:.2%}{note}')
+    table.add_row('test images', f'{data["test_images"]:,} ({data["name"]})')
+    table.add_row('parameters', f'{model["parameters"]:,} in {short(model["weight_bits"])}bit on chip')
+    table.add_row('work', f'{short(model["macs"])} MAC an image, {model["multipliers"]:,} multipliers')
+    period = results['hls']['clock_period']
+    time = f'{model["interval"] * period / 1e6:.3g} ms at {1000 / period:g} MHz'
+    table.add_row('interval', f'{model["interval"]:,} cycles an image ({time}), set by {model["slowest"]}')
+    return table
+
+
+def verdict(results: dict) -> Panel:
+    """Whether the C simulation equals Keras."""
+    wrong, values = results['mismatches']['wrong'], results['mismatches']['values']
+    if wrong == 0:
+        return Panel(f'The C simulation equals Keras bit for bit: 0 of {values:,} values differ.', border_style='green')
+    layer = results['mismatches']['first']
+    return Panel(
+        f'The C simulation differs from Keras: {wrong:,} of {values:,} values, first in {layer}.', border_style='red'
+    )

@@ -1,0 +1,342 @@
+"""A run: what a project file asks for, in a directory of its own.
+
+A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json`` (how it was trained),
+``hls/`` (the HLS project) and ``results.json``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.project import ModelFile, Project
+from hls4ml_ext.report.console import Reporter
+
+MARK = '.hls4ml-ext-run'
+"""The file by which a directory is known to be a run's."""
+
+
+class Run:
+    """Trains, converts and simulates a project. Keras is imported by the methods, not by the module.
+
+    Args:
+        project: The project.
+        output: The run's directory; None is ``runs/NAME`` below the current one. It must be new, empty or a run's.
+        reporter: Where progress is shown.
+
+    Raises:
+        ProjectError: if the directory can't be used.
+    """
+
+    def __init__(self, project: Project, output: Path | None = None, reporter: Reporter | None = None):
+        self.project = project
+        self.directory = Path(output) if output else Path('runs') / project.name
+        self.reporter = reporter or Reporter()
+        self._data = None
+        self._claim()
+
+    @property
+    def model_file(self) -> Path:
+        return self.directory / 'model.keras'
+
+    def _claim(self):
+        """Makes the directory, and marks it as a run's."""
+        mark = self.directory / MARK
+        if self.directory.is_dir() and any(self.directory.iterdir()) and not mark.is_file():
+            raise ProjectError(
+                f"output directory '{self.directory}' has files in it and is not a run of hls4ml-ext (no {MARK}). "
+                'Choose another one with --output'
+            )
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            mark.write_text('A run of hls4ml-ext: files in this directory are overwritten.\n')
+        except OSError as e:
+            raise ProjectError(f"output directory '{self.directory}' can't be used: {e.strerror or e}") from None
+
+    # ------------------------------------------------------------------ phases
+
+    def load_data(self):
+        """The data set (:class:`hls4ml_ext.train.data.Dataset`), loaded once."""
+        if self._data is None:
+            with self.reporter.step('data', detail=self.project.data.source) as step:
+                from hls4ml_ext.train import data
+
+                self._data = loaded = data.load(self.project.data, self.project.seed)
+                shape = 'x'.join(map(str, loaded.image_shape))
+                n_train = f'{len(loaded.x_train):,} training images, ' if self.project.training.epochs else ''
+                step.show(f'{loaded.name}: {n_train}{len(loaded.x_test):,} test images of {shape}')
+        return self._data
+
+    def train(self, force: bool = False):
+        """Trains the model, or loads it if that has been done for the same model, data, training and bit widths.
+
+        Args:
+            force: Train in any case.
+
+        Returns:
+            keras.Model: the trained model, without batch normalization.
+        """
+        trained = None if force else self._trained()
+        if trained:
+            self.reporter.skipped('training', f'{self.model_file} is up to date; train again with --retrain')
+            return self.load_model()
+        data = self.load_data()
+        if isinstance(self.project.model, ModelFile):
+            model, logs = self._import_model(), []
+            seconds = 0.0
+        else:
+            from hls4ml_ext.train.training import Trainer
+
+            with TrainingProgress(self.reporter) as progress:
+                trainer = Trainer(self.project, data, progress.callbacks)
+                if self.project.random_weights:
+                    with self.reporter.step('weights', detail=f'random, seed {self.project.seed}') as step:
+                        model = trainer.run()
+                        step.show(f'random, seed {self.project.seed}; batch normalization folded')
+                else:
+                    model = trainer.run()
+            logs = [log.as_dict() for log in trainer.logs]
+            seconds = sum(log['seconds'] for log in logs)
+        self._save(model, logs, seconds)
+        return model
+
+    def load_model(self):
+        """The trained model of this run.
+
+        Raises:
+            ProjectError: if it hasn't been trained, or the project file has changed since.
+        """
+        if not self._trained():
+            problem = 'is from another version of the project' if self.model_file.is_file() else 'is missing'
+            raise ProjectError(f"'{self.model_file}' {problem}. Make it: hls4ml-ext train {_shown(self.project.path)}")
+        with self.reporter.step('load', detail=str(self.model_file)):
+            return load_keras(self.model_file)
+
+    def convert(self, model):
+        """Converts the model and writes the HLS project.
+
+        Returns:
+            The hls4ml model, not yet compiled.
+        """
+        import hls4ml_ext
+
+        hls = self.project.hls
+        with self.reporter.step('convert', detail=f'{hls.backend}, {hls.io_type}, {hls.part}') as step:
+            with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter('always')
+                hls_model = hls4ml_ext.convert(
+                    model, output_dir=self.directory / 'hls', backend=hls.backend, io_type=hls.io_type, part=hls.part,
+                    hls_config=hls.hls_config(), clock_period=hls.clock_period,
+                )  # fmt: skip
+                hls_model.write()
+            step.show(f'{step.detail} -> {self.directory / "hls"}')
+        for text in dict.fromkeys(str(w.message) for w in caught if 'hls4ml_ext' in w.filename):
+            self.reporter.note(text)
+        return hls_model
+
+    def simulate(self, model, hls_model) -> dict:
+        """Compiles the project, runs it on all test images, and compares every layer with Keras.
+
+        Returns:
+            dict: the results, as written to ``results.json``.
+        """
+        import numpy as np
+
+        import hls4ml_ext
+
+        check_compiler()
+        data = self.load_data()
+        self._check_shapes(model, data)
+        for library in (self.directory / 'hls' / 'firmware').glob('*.so'):  # of earlier compilations
+            library.unlink()
+        with self.reporter.step('compile', detail='g++') as step:
+            hls4ml_ext.compile(hls_model, trace=True)
+            step.show(f'{len(hls_model.get_layers())} layers with g++')
+        n, cores = len(data.x_test), os.cpu_count()
+        with self.reporter.step('keras', detail=f'{n:,} images') as step:
+            expected = np.asarray(model.predict(data.x_test, verbose=0))
+        with self.reporter.step('simulate', n, f'{n:,} images on {cores} cores') as step:
+            outputs = hls4ml_ext.simulate(hls_model, data.x_test, progress=step.advance)
+            outputs = outputs.reshape(expected.shape)
+        with self.reporter.step('compare', n, f'every layer of {n:,} images') as step:
+            compared = hls4ml_ext.compare(hls_model, model, data.x_test, batch_size=16, progress=step.advance)
+        results = self._results(hls_model, data, expected, outputs, compared)
+        write_json(self.directory / 'results.json', results)
+        return results
+
+    # ------------------------------------------------------------------ results
+
+    def _results(self, hls_model, data, expected, outputs, compared) -> dict:
+        from hls4ml_ext.report import facts
+
+        layers = facts.layer_facts(hls_model)
+        by_name = {c.node: c for c in compared}
+        for layer in layers:
+            if layer['name'] in by_name:
+                c = by_name[layer['name']]
+                layer.update(mismatches=c.mismatches, values=c.values, max_error=c.max_error)
+        wrong = [layer['name'] for layer in layers if layer.get('mismatches')]
+        output_mismatches = int((outputs != expected).sum())
+
+        def accuracy(y):
+            return None if data.y_test is None else float((y.argmax(-1).ravel() == data.y_test).mean())
+
+        training = read_json(self.directory / 'training.json')
+        seconds = {**{log['name']: log['seconds'] for log in training.get('phases', [])}, **self.reporter.seconds}
+        return {
+            'project': self.project.name,
+            'file': str(self.project.path),
+            'seed': self.project.seed,
+            'versions': facts.versions(),
+            'machine': facts.machine(),
+            'data': {'name': data.name, 'test_images': len(data.x_test), 'training_images': len(data.x_train)},
+            'hls': self.project.hls.model_dump(mode='json'),
+            'quantization': None if isinstance(self.project.model, ModelFile) else self.project.quantization.model_dump(),
+            'model': {**facts.totals(layers), 'random_weights': self.project.random_weights},
+            'accuracy': {'keras': accuracy(expected), 'csim': accuracy(outputs)},
+            'mismatches': {
+                'wrong': sum(c.mismatches for c in compared) + output_mismatches,
+                'values': sum(c.values for c in compared) + int(outputs.size),
+                'outputs': output_mismatches,
+                'first': wrong[0] if wrong else ('the outputs' if output_mismatches else None),
+            },
+            'layers': layers,
+            'training': training,
+            'seconds': {name: round(value, 3) for name, value in seconds.items()},
+        }
+
+    # ------------------------------------------------------------------ the model
+
+    def _trained(self) -> bool:
+        """Is there a model that was trained as the project asks for?"""
+        known = read_json(self.directory / 'training.json').get('fingerprint')
+        return self.model_file.is_file() and known == self.project.fingerprint()
+
+    def _save(self, model, logs: list[dict], seconds: float):
+        from hls4ml_ext.report import facts
+
+        with contextlib.suppress(FileNotFoundError):  # it describes the model that is about to be replaced
+            (self.directory / 'training.json').unlink()
+        unfinished = self.directory / 'unfinished.keras'
+        model.save(unfinished)
+        unfinished.replace(self.model_file)
+        about = {
+            'fingerprint': self.project.fingerprint(),
+            'seed': self.project.seed,
+            'seconds': round(seconds, 3),
+            'phases': logs,
+        }
+        write_json(self.directory / 'training.json', {**about, 'versions': facts.versions(), 'machine': facts.machine()})
+
+    def _import_model(self):
+        """The Keras model of a file, without batch normalization."""
+        import keras
+
+        from hls4ml_ext import fold_batchnorm
+        from hls4ml_ext.train.calibration import all_layers
+
+        with self.reporter.step('load', detail=str(self.project.model.file)) as step:
+            model = load_keras(self.project.model.file)
+            if any(isinstance(layer, keras.layers.BatchNormalization) for layer in all_layers(model)):
+                model = fold_batchnorm(model)
+                step.show(f'{step.detail}; batch normalization folded')
+        return model
+
+    def _check_shapes(self, model, data):
+        if tuple(model.input_shape[1:]) != tuple(data.image_shape):
+            raise ProjectError(
+                f'data: images of shape {data.image_shape}, but the model takes {tuple(model.input_shape[1:])}'
+            )
+        if data.y_test is not None and data.n_classes > model.output_shape[-1]:
+            raise ProjectError(f'data: {data.n_classes} classes, but the model has {model.output_shape[-1]} outputs')
+
+
+class TrainingProgress:
+    """Shows the phases of training, each as a step of the reporter."""
+
+    def __init__(self, reporter: Reporter):
+        self.reporter = reporter
+        self.open = contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return self.open.__exit__(*error)
+
+    def callbacks(self, log, steps: int) -> list:
+        """For :class:`hls4ml_ext.train.training.Trainer`."""
+        import keras
+
+        self.open.close()
+        step = self.open.enter_context(self.reporter.step(log.name, steps, f'{log.epochs} epochs, tracing the model'))
+
+        class Show(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None):
+                step.advance()
+
+            def on_epoch_end(self, epoch, logs=None):
+                held_out = f', validation {logs["val_accuracy"]:.1%}' if 'val_accuracy' in logs else ''
+                step.show(
+                    f'epoch {epoch + 1}/{log.epochs}: loss {logs["loss"]:.3f}, accuracy {logs["accuracy"]:.1%}{held_out}'
+                )
+
+            def on_train_end(self, logs=None):
+                progress.open.close()
+
+        progress = self
+        return [Show()]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Files and tools
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def check_compiler():
+    """Raises ProjectError if there is no g++, before a long training rather than after it."""
+    if shutil.which('g++') is None:
+        raise ProjectError('C simulation needs g++, which is not on PATH. Install it, for instance: apt-get install g++')
+
+
+def load_keras(file: Path):
+    """A Keras model from a file. Raises ProjectError if it can't be loaded."""
+    import keras
+    import qkeras  # noqa: F401  registers its layers
+
+    import hls4ml_ext
+
+    _ = hls4ml_ext.ODEBlock, hls4ml_ext.MultiHeadSelfAttention2D, hls4ml_ext.QLayerNormalization  # register themselves
+    try:
+        return keras.models.load_model(file)
+    except Exception as e:  # Keras raises nearly anything
+        raise ProjectError(f"'{file}' can't be loaded as a Keras model: {str(e).splitlines()[0]}") from e
+
+
+def write_json(path: Path, content: dict):
+    """Replaces a file at once, so that an interrupt leaves the old or the new one."""
+    unfinished = path.with_name(path.name + '.unfinished')
+    unfinished.write_text(json.dumps(content, indent=2) + '\n')
+    unfinished.replace(path)
+
+
+def read_json(path: Path) -> dict:
+    """The content of a file; nothing if there is none, or it is damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _shown(path: Path) -> str:
+    """A path as people write it: from the current directory if it is below."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

@@ -1,0 +1,80 @@
+"""What quantized weights and batch normalization need to know about the numbers they meet."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from hls4ml_ext.layers.ode.keras import ODEBlock
+
+KERNELS = (
+    ('kernel_quantizer_internal', ('kernel',)),
+    ('depthwise_quantizer_internal', ('depthwise_kernel',)),
+    ('kernel_quantizer', ('qkv_kernel', 'out_kernel')),
+    ('position_quantizer', ('position_rows', 'position_cols')),
+)
+"""Attributes of layers: a quantizer, and the weights that it rounds."""
+
+
+def all_layers(model):
+    """The layers of a model, of the models within it and of the dynamics of its ODE blocks."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
+        elif isinstance(layer, ODEBlock):
+            yield from all_layers(layer.dynamics)
+        else:
+            yield layer
+
+
+def choose_binary_points(model):
+    """Moves the binary point of every weight quantizer to where it rounds the present weights with the least squared error.
+
+    It is the ``integer`` of each ``quantized_bits`` with ``alpha=1``: the weights keep their bits, and the layer a single
+    scale, a power of two, which costs no hardware. The model has to be compiled again afterwards.
+
+    Args:
+        model: A built Keras model; its quantizers are changed.
+    """
+    for layer in all_layers(model):
+        for attribute, names in KERNELS:
+            quantizer = getattr(layer, attribute, None)
+            weights = [getattr(layer, name) for name in names if hasattr(layer, name)]
+            if weights and type(quantizer).__name__ == 'quantized_bits' and not isinstance(quantizer.alpha, str):
+                values = np.concatenate([keras.ops.convert_to_numpy(w).ravel() for w in weights])
+                quantizer.integer = best_integer(values, int(quantizer.bits))
+
+
+def best_integer(values: np.ndarray, bits: int) -> int:
+    """The number of bits left of the binary point, besides the sign, with which `bits` round the values best."""
+    largest = float(np.abs(values).max(initial=0))
+    if largest == 0 or not np.isfinite(largest):
+        return 0
+    top = int(np.ceil(np.log2(largest)))
+
+    def error(integer):
+        lsb = 2.0 ** (integer - bits + 1)
+        rounded = np.clip(np.rint(values / lsb), -(2 ** (bits - 1)), 2 ** (bits - 1) - 1) * lsb
+        return float(((rounded - values) ** 2).sum())
+
+    return min(range(top + 1, top - bits, -1), key=error)
+
+
+def calibrate_batchnorm(model, images: np.ndarray, batch_size: int = 16, passes: int = 6):
+    """Sets the statistics of batch normalization to those of some images, for a model with random weights.
+
+    Args:
+        model: A built Keras model; its moving averages are changed.
+        images: Images, (n, height, width, channels).
+        batch_size: Of them at a time.
+        passes: How often the images are shown. A pass halves the memory of what came before, at least.
+    """
+    layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.5
+    for _ in range(passes):
+        for start in range(0, len(images), batch_size):
+            model(images[start : start + batch_size], training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum

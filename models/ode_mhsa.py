@@ -1,0 +1,239 @@
+"""The ODE-MHSA network: a stem, Neural-ODE stages of depthwise-separable convolutions, an ODE block with self-attention.
+
+The network follows the idea of Okubo, Sugiura, Matsutani, "A Cost-Efficient FPGA Implementation of Tiny Transformer
+Model using Neural ODE" (arXiv 2401.02721): the residual stages of a ResNet become ODE blocks, whose steps share one set of
+weights, and the last one is BoTNet's bottleneck, in which attention takes the place of the 3x3 convolution (arXiv
+2101.11605). Widths, steps and bit widths are our own.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from models.knobs import Count, PresetKnobs, Quantization, Quantizers, Section
+
+DEFAULT_BITS = Quantization()
+
+SolverName = Literal['euler', 'midpoint', 'heun', 'rk4']
+
+
+class Stem(Section):
+    """The first convolution: ``filters`` of ``kernel_size`` squared, with a stride."""
+
+    filters: Count = 16
+    kernel_size: Annotated[int, Field(strict=True, ge=1, le=11)] = 3
+    strides: Annotated[int, Field(strict=True, ge=1, le=4)] = 1
+
+
+class ODE(Section):
+    """The blocks of the stages.
+
+    Attributes:
+        n_steps: Steps of the solver: one number, or one for each stage.
+        solver: euler, midpoint, heun or rk4.
+        depth: Depthwise-separable convolutions in the dynamics.
+        kernel_size: Of the depthwise convolutions.
+        time_channel: Whether the dynamics sees the time.
+    """
+
+    n_steps: Count | list[Count] = 4
+    solver: SolverName = 'euler'
+    depth: Annotated[int, Field(strict=True, ge=1, le=4)] = 1
+    kernel_size: Annotated[int, Field(strict=True, ge=1, le=11)] = 3
+    time_channel: bool = False
+
+
+class MHSA(Section):
+    """The attention block: 1x1 convolution to ``heads * key_dim`` channels, attention, 1x1 convolution back."""
+
+    heads: Count = 2
+    key_dim: Count = 8
+    position: Literal['relative', 'additive'] | None = 'relative'
+    attention: Literal['relu', 'softmax'] = 'relu'
+    n_steps: Count = 2
+    solver: SolverName = 'euler'
+
+
+PRESETS = {
+    '8x8': {
+        'stem': {'filters': 16, 'kernel_size': 3, 'strides': 1},
+        'widths': [16, 32],
+        'ode': {'n_steps': 4, 'depth': 1},
+        'mhsa': {'heads': 2, 'key_dim': 16, 'n_steps': 2},
+    },
+    '96x96': {
+        'stem': {'filters': 64, 'kernel_size': 7, 'strides': 2},
+        'widths': [64, 128, 256],
+        'ode': {'n_steps': 4, 'depth': 2},
+        'mhsa': {'heads': 4, 'key_dim': 48, 'n_steps': 4},
+    },
+}
+
+
+class Knobs(PresetKnobs):
+    """Everything that can be chosen.
+
+    Attributes:
+        preset: '8x8' or '96x96': values for what is not given.
+        stem: See :class:`Stem`.
+        widths: Channels of each ODE stage; a stage after the first one halves height and width.
+        downsample: Convolution between stages: 'separable' (depthwise, then 1x1) or 'dense' (3x3).
+        ode: See :class:`ODE`.
+        mhsa: See :class:`MHSA`; None leaves out the attention block.
+    """
+
+    presets = PRESETS
+    stem: Stem = Stem()
+    widths: Annotated[list[Count], Field(min_length=1, max_length=6)] = [16, 32]
+    downsample: Literal['separable', 'dense'] = 'separable'
+    ode: ODE = ODE()
+    mhsa: MHSA | None = MHSA()
+
+    @model_validator(mode='after')
+    def _one_step_count_for_each_stage(self):
+        steps = self.ode.n_steps
+        if isinstance(steps, list) and len(steps) != len(self.widths):
+            raise ValueError(f'ode.n_steps: it has {len(steps)} numbers, but widths has {len(self.widths)} stages')
+        return self
+
+
+def build(input_shape, n_classes: int, quantization: Quantization | None = DEFAULT_BITS, **knobs):
+    """Builds the network. Its output are logits: train it with ``from_logits=True``.
+
+    Args:
+        input_shape: (height, width, channels) of the images, whose values lie between -1 and 1.
+        n_classes: Number of classes.
+        quantization: The bit widths; None builds it in floating point, with weights of the same shapes and order.
+        knobs: Those of :class:`Knobs`; groups as dicts.
+
+    Returns:
+        keras.Model: with BatchNormalization, which :func:`hls4ml_ext.fold_batchnorm` removes.
+
+    Raises:
+        pydantic.ValidationError: on a knob that does not exist, or an impossible value.
+
+    Example::
+
+        model = build((96, 96, 3), 10, preset='96x96', ode={'n_steps': 8})
+    """
+    return Builder(Knobs(**knobs), quantization).build(tuple(input_shape), n_classes)
+
+
+class Builder:
+    """Builds a network from validated knobs."""
+
+    def __init__(self, knobs: Knobs, quantization: Quantization | None):
+        self.knobs = knobs
+        self.q = Quantizers(quantization)
+
+    def build(self, input_shape, n_classes):
+        import keras
+        from qkeras import QDense, QGlobalAveragePooling2D
+
+        knobs, stem = self.knobs, self.knobs.stem
+        inputs = keras.Input(input_shape, name='image')
+        x = self.q.input_layer('input_quantizer')(inputs)
+        x = self._apply(x, [*self._conv('stem', stem.filters, stem.kernel_size, stem.strides), self._relu('stem_act')])
+        for i, width in enumerate(knobs.widths, 1):
+            if i > 1 or width != stem.filters:
+                name, strides = (f'down{i - 1}', 2) if i > 1 else ('widen', 1)
+                x = self._apply(x, self._transition(name, width, strides))
+            x = self._ode_stage(i, width)(x)
+        if knobs.mhsa:
+            x = self._attention_block(knobs.widths[-1])(x)
+        x = self.q.activation_layer('features', integer=3, relu=True)(x)
+        n_pixels = x.shape[1] * x.shape[2]
+        x = QGlobalAveragePooling2D(average_quantizer=self.q.mean(n_pixels), name='pool')(x)
+        x = self.q.activation_layer('pool_act')(x)
+        x = QDense(n_classes, kernel_quantizer=self.q.weights, bias_quantizer=self.q.biases, name='logits')(x)
+        return keras.Model(inputs, x, name='ode_mhsa')
+
+    # ------------------------------------------------------------------ parts
+
+    def _apply(self, x, layers):
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    def _conv(self, name, filters, kernel_size=1, strides=1):
+        """Convolution and batch normalization."""
+        from qkeras import QConv2D
+
+        conv = QConv2D(
+            filters, kernel_size, strides=strides, padding='same', use_bias=False, kernel_quantizer=self.q.weights,
+            kernel_initializer='he_normal', name=name,
+        )  # fmt: skip
+        return [conv, self._norm(name)]
+
+    def _depthwise(self, name, kernel_size=3, strides=1):
+        """Depthwise convolution and batch normalization."""
+        from qkeras import QDepthwiseConv2D
+
+        conv = QDepthwiseConv2D(
+            kernel_size, strides=strides, padding='same', use_bias=False, depthwise_quantizer=self.q.weights,
+            depthwise_initializer='he_normal', name=name,
+        )  # fmt: skip
+        return [conv, self._norm(name)]
+
+    def _norm(self, name):
+        import keras
+
+        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f'{name}_bn')
+
+    def _relu(self, name):
+        return self.q.activation_layer(name, relu=True)
+
+    def _transition(self, name, n_out, strides):
+        """From one stage to the next."""
+        if self.knobs.downsample == 'dense':
+            return [*self._conv(name, n_out, 3, strides), self._relu(f'{name}_act')]
+        return [
+            *self._depthwise(f'{name}_dw', 3, strides),
+            self.q.activation_layer(f'{name}_dw_act'),
+            *self._conv(f'{name}_pw', n_out),
+            self._relu(f'{name}_act'),
+        ]
+
+    def _ode_stage(self, number, width):
+        ode = self.knobs.ode
+        n_steps = ode.n_steps[number - 1] if isinstance(ode.n_steps, list) else ode.n_steps
+        layers = []
+        for j in range(1, ode.depth + 1):
+            layers += [
+                self._relu(f'relu{j}'),
+                *self._depthwise(f'dw{j}', ode.kernel_size),
+                self.q.activation_layer(f'dw{j}_act'),
+                *self._conv(f'pw{j}', width),
+            ]
+        layers.append(self.q.activation_layer('slope'))
+        return self._block(f'ode{number}', layers, n_steps, ode.solver, ode.time_channel)
+
+    def _attention_block(self, width):
+        from hls4ml_ext import MultiHeadSelfAttention2D
+
+        mhsa = self.knobs.mhsa
+        attention = MultiHeadSelfAttention2D(
+            mhsa.heads, mhsa.key_dim, mhsa.position, mhsa.attention, use_output_projection=False,
+            kernel_quantizer=self.q.weights, position_quantizer=self.q.weights, qkv_quantizer=self.q.activation(),
+            logit_quantizer=self.q.activation(3), attention_quantizer=self.q.relu(2 if mhsa.attention == 'relu' else 0),
+            context_quantizer=self.q.activation(0),
+            name='attention',
+        )  # fmt: skip
+        layers = [
+            self._relu('relu'),
+            *self._conv('reduce', mhsa.heads * mhsa.key_dim),
+            self.q.activation_layer('reduce_act'),
+            attention,
+            *self._conv('expand', width),
+            self.q.activation_layer('slope'),
+        ]
+        return self._block('mhsa', layers, mhsa.n_steps, mhsa.solver, False)
+
+    def _block(self, name, layers, n_steps, solver, time_channel):
+        from hls4ml_ext import ODEBlock
+
+        return ODEBlock(
+            layers, n_steps=n_steps, solver=solver, time_channel=time_channel, state_quantizer=self.q.state, name=name
+        )

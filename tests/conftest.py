@@ -1,0 +1,53 @@
+"""Fixtures for all tests. C simulations are compiled by :func:`cpp.quick_compile`, three times as fast as hls4ml's script."""
+
+import os
+
+os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
+os.environ['KERAS_BACKEND'] = 'tensorflow'
+os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+
+import cpp  # noqa: E402
+import pytest  # noqa: E402
+
+pytest.register_assert_rewrite('exactness')
+
+
+def pytest_addoption(parser):
+    parser.addoption('--networks', type=int, default=240, help='number of random networks to test')
+    parser.addoption('--networks-seed', type=int, default=None, help='draw other random networks than CI does')
+
+
+@pytest.fixture(scope='session')
+def precompiled(tmp_path_factory):
+    """The precompiled stock headers, once for each worker."""
+    return cpp.precompile(tmp_path_factory.mktemp('precompiled'))
+
+
+@pytest.fixture(autouse=True)
+def quick_compiler(request, monkeypatch):
+    """Compiles projects quickly, except in tests marked ``stock_compiler``."""
+    if request.node.get_closest_marker('stock_compiler') is None:
+        from hls4ml.backends.fpga.fpga_backend import FPGABackend
+
+        compiler = cpp.QuickCompiler(lambda: request.getfixturevalue('precompiled'))
+        monkeypatch.setattr(FPGABackend, 'compile', lambda backend, model, *flags: compiler(model, *flags))
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    import keras
+
+    keras.utils.set_random_seed(20240102)
+    yield
+    keras.backend.clear_session()
+
+
+def pytest_generate_tests(metafunc):
+    """Subclasses of ExactnessTest list their models, io types, backends and reuse factors as class attributes."""
+    for argument, attribute in (('build', 'models'), ('io_type', 'io_types'), ('backend', 'backends'), ('reuse', 'reuse_factors')):
+        values = getattr(metafunc.cls, attribute, None)
+        if argument in metafunc.fixturenames and values is not None:
+            if isinstance(values, dict):
+                metafunc.parametrize(argument, list(values.values()), ids=list(values))
+            else:
+                metafunc.parametrize(argument, values)

@@ -1,0 +1,205 @@
+"""The test that every layer has to pass: the C simulation equals Keras, bit for bit, at every layer.
+
+A new layer gets its tests by a subclass::
+
+    class TestMyLayer(ExactnessTest):
+        models = {'3x3': lambda: branches((8, 9, 3), {'a': MyLayer(4), 'b': MyLayer(5, kernel_size=3)})}
+        io_types = ('io_stream', 'io_parallel')
+        reuse_factors = (1, 'mixed')
+
+One model can hold many independent instances of a layer as parallel branches, so that one compilation tests all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import cpp
+import numpy as np
+
+import hls4ml_ext
+from hls4ml_ext.fixed import FixedType
+
+INPUT = 'quantized_bits(8,0,alpha=1)'
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Models
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 6):
+    """A model of one quantized input and one output for each branch.
+
+    Args:
+        shape: Shape of the input.
+        layers: Name -> a Keras layer, or a list of them, or a function from tensor to tensor.
+        quantizer: Of the input.
+        group: Branches that share a stream; hls4ml copies one at most seven times, so that groups get quantizers of their own.
+    """
+    import keras
+    from qkeras import QActivation
+
+    inputs = keras.Input(shape, name='image')
+    x = QActivation(quantizer, name='input_quantizer')(inputs)
+    items = list(layers.items())
+    outputs = []
+    for start in range(0, len(items), group):
+        source = x if len(items) <= group else QActivation(quantizer, name=f'group{start // group}')(x)
+        for name, layer in items[start : start + group]:
+            out = source
+            chain = layer if isinstance(layer, (list, tuple)) else [layer]
+            for part in chain:
+                out = part(out)
+            assert out is not source, name
+            outputs.append(out)
+    return randomize(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]))
+
+
+def randomize(model, seed: int = 0):
+    """Fills the weights with numbers that use the whole range of a quantizer with no integer bits, and some beyond it."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.trainable:
+            weight.assign(rng.normal(0, 0.6, weight.shape))
+    return model
+
+
+def images(shape, n_random: int = 10, quantizer: str = INPUT, seed: int = 0) -> np.ndarray:
+    """Inputs that reach the corners: random ones, ties of the input quantizer, saturation, and the largest sums.
+
+    Args:
+        shape: Of one image.
+        n_random: Number of images of each random kind.
+        quantizer: The quantizer of the input.
+
+    Returns:
+        float32, (batch, *shape).
+    """
+    from hls4ml_ext.quantizers import activation_type, resolve
+
+    ftype: FixedType = activation_type(resolve(quantizer), 'input')
+    rng = np.random.default_rng(seed)
+    lsb = 2.0**-ftype.frac
+    lo, hi = ftype.lo * lsb, ftype.hi * lsb
+    many = (n_random, *shape)
+    parts = [
+        rng.uniform(lo, hi, many),  # off the grid
+        (rng.integers(ftype.lo - 2, ftype.hi + 3, many) + 0.5) * lsb,  # ties, of both signs and at both ends
+        rng.integers(ftype.lo, ftype.hi + 1, many) * lsb,  # on the grid
+        rng.normal(0, 4 * (hi - lo), many),  # mostly saturated
+        rng.choice([lo, hi], many),  # large sums
+        rng.choice([lo, 0, lsb, -lsb, hi], many, p=[0.05, 0.7, 0.1, 0.1, 0.05]),  # sparse
+        *(np.full((1, *shape), v) for v in (0, lo, hi, 100 * lo - 100, 100 * hi, lsb / 2, -lsb / 2)),
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Equality
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def as_list(x) -> list:
+    return list(x) if isinstance(x, (list, tuple)) else [x]
+
+
+def mixed_reuse(model, seed: int = 0, **kwargs) -> dict:
+    """An ``hls_config`` with a different valid reuse factor, storage and multiplier for each layer.
+
+    Args:
+        kwargs: For :func:`hls4ml_ext.config_from_model`.
+    """
+    from hls4ml_ext.layers.convolution.folding import foldings
+
+    rng = np.random.default_rng(seed)
+    config = hls4ml_ext.config_from_model(model, **kwargs)
+    largest = hls4ml_ext.config_from_model(model, default_reuse_factor=10**9, **kwargs)['LayerName']
+    for name, settings in config['LayerName'].items():
+        if 'WeightStorage' in settings:
+            top = largest[name]['ReuseFactor']
+            settings['ReuseFactor'] = int(rng.choice([r for r in foldings(1, top)]))
+            settings['WeightStorage'] = str(rng.choice(['auto', 'bram', 'lutram']))
+            settings['MultImpl'] = str(rng.choice(['auto', 'dsp', 'lut']))
+    return config
+
+
+def convert(model, directory, io_type='io_stream', backend='Vitis', reuse=1, **kwargs):
+    """:func:`hls4ml_ext.convert`, with a reuse factor for all layers: a number, 'mixed' or 'largest'."""
+    if 'hls_config' not in kwargs:
+        if reuse == 'mixed':
+            kwargs['hls_config'] = mixed_reuse(model)
+        else:
+            kwargs['hls_config'] = {'Model': {'ReuseFactor': 10**9 if reuse == 'largest' else reuse}}
+    return hls4ml_ext.convert(model, output_dir=str(directory), io_type=io_type, backend=backend, **kwargs)
+
+
+def assert_exact(model, hls_model, x: np.ndarray, hardware_integers: bool = False):
+    """Asserts that a converted model equals Keras at every layer and output.
+
+    Args:
+        model: The Keras model.
+        hls_model: What it was converted to.
+        x: Images.
+        hardware_integers: Compile once more, with the hardware's integers, and demand the same.
+    """
+    from hls4ml_ext.layers.core import ExactLayer
+
+    exact = [n for n in hls_model.get_layers() if isinstance(n, ExactLayer)]
+    compared = hls4ml_ext.compare(hls_model, model, x)
+    wrong = [c for c in compared if c.mismatches]
+    assert not wrong, '\n'.join(map(str, wrong))
+    names = {layer.name for layer in model.layers}
+    assert {c.node for c in compared} == {n.name for n in exact if n.get_attr('output_of') in names}
+    expected = [np.asarray(y) for y in as_list(model.predict(x, verbose=0, batch_size=len(x)))]
+    assert_outputs_equal(hls_model, x, expected, hls_model.predict)
+    if len(expected) == 1:
+        simulated = hls4ml_ext.simulate(hls_model, x)
+        assert (simulated == expected[0].reshape(simulated.shape)).all()
+    if hardware_integers:
+        cpp.use_library(hls_model, hls_model.config.backend.compile(hls_model, cpp.HARDWARE_INTEGERS))
+        assert_outputs_equal(hls_model, x, expected, hls_model.predict)
+    return compared
+
+
+def assert_outputs_equal(hls_model, x, expected, predict):
+    got = as_list(predict(x))
+    assert len(got) == len(expected)
+    for name, y, k in zip(hls_model.outputs, got, expected):
+        y = np.asarray(y).reshape(k.shape)
+        different = y != k
+        assert not different.any(), f'{name}: {different.sum()} of {y.size} differ, by up to {np.abs(y - k).max()}'
+
+
+class ExactnessTest:
+    """Base class: subclasses list what is to be equal.
+
+    Attributes:
+        models: Name -> function that builds a Keras model of one input, whose first layer is the quantizer `quantizer`.
+        quantizer: The quantizer of the input.
+        n_random: Number of images of each of six random kinds.
+        hardware_integers: Whether to compile a second time with the hardware's integers.
+    """
+
+    models: dict = {}
+    io_types = ('io_stream', 'io_parallel')
+    backends = ('Vitis',)
+    reuse_factors = (1,)
+    quantizer = INPUT
+    n_random = 6
+    hardware_integers = False
+
+    def test_equals_keras(self, build, io_type, backend, reuse, tmp_path):
+        model = build()
+        hls_model = convert(model, tmp_path / 'project', io_type, backend, reuse)
+        assert_exact(model, hls_model, self.images(model), self.hardware_integers)
+
+    def images(self, model):
+        return images(model.input_shape[1:], self.n_random, self.quantizer)
+
+
+def quietly(function, *args, **kwargs):
+    """Calls a function of hls4ml without what it prints."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return function(*args, **kwargs)
