@@ -18,6 +18,7 @@ _NAMES = {
     'MultiHeadSelfAttention2D': 'layers.attention.keras',
     'QLayerNormalization': 'layers.normalization.keras',
     'fold_batchnorm': 'layers.normalization.batchnorm',
+    'load_model': 'saving',
     'config_from_model': 'conversion',
     'convert': 'conversion',
     'compile': 'simulation',

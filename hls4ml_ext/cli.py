@@ -85,7 +85,7 @@ def convert(project: ProjectFile, output: Output = None):
         from hls4ml_ext.report import facts, tables
 
         layers = facts.layer_facts(hls_model)
-        a_run.reporter.print(tables.layer_table(layers, facts.totals(layers)))
+        a_run.reporter.print(tables.layer_table(layers, facts.totals(layers), a_run.reporter.console.width))
         a_run.reporter.print(f'[bold]{a_run.directory / "hls"}[/]')
 
 
@@ -124,8 +124,8 @@ def simulated(a_run, model, hls_model):
 
     results = a_run.simulate(model, hls_model)
     show = a_run.reporter.print
-    show(tables.layer_table(results['layers'], results['model']))
-    show('[dim]indented: inside of an ODE block, MACs and cycles of one evaluation; total cycles: of the slowest layer[/]\n')
+    show(tables.layer_table(results['layers'], results['model'], a_run.reporter.console.width))
+    show('[dim]Indented: inside of an ODE block, for one evaluation. Total cycles: of the slowest layer.[/]\n')
     show(tables.summary(results))
     show()
     show(tables.verdict(results))

@@ -130,7 +130,7 @@ class Range:
     @property
     def signed_bits(self) -> int:
         """Bits of a two's complement integer that holds every stored integer of the range."""
-        return max(self.hi.bit_length(), (-self.lo - 1).bit_length() if self.lo < 0 else 0) + 1
+        return max(max(self.hi, 0).bit_length(), (-self.lo - 1).bit_length() if self.lo < 0 else 0) + 1
 
     def type(self) -> FixedType:
         """The smallest type that holds the range without rounding or overflow."""

@@ -24,6 +24,7 @@ def register(register_backend=None, register_writer=None):
     from hls4ml_ext.layers.core.node import ExtPlaceholder
     from hls4ml_ext.layers.qkeras.handlers import register_handlers
     from hls4ml_ext.registry import register_operation
+    from hls4ml_ext.saving import register_keras_classes, running_hls4ml_command
 
     if layer_map.get('ExtPlaceholder') is not ExtPlaceholder:
         register_layer('ExtPlaceholder', ExtPlaceholder)
@@ -42,3 +43,5 @@ def register(register_backend=None, register_writer=None):
     for pass_class in passes.TYPES:
         if pass_class.name not in types.optimizers:
             types.optimizers.append(pass_class.name)
+    if running_hls4ml_command():
+        register_keras_classes()

@@ -159,7 +159,7 @@ class Run:
             hls4ml_ext.compile(hls_model, trace=True)
             step.show(f'{len(hls_model.get_layers())} layers with g++')
         n, cores = len(data.x_test), os.cpu_count()
-        with self.reporter.step('keras', detail=f'{n:,} images') as step:
+        with self.reporter.step('Keras', detail=f'{n:,} images') as step:
             expected = np.asarray(model.predict(data.x_test, verbose=0))
         with self.reporter.step('simulate', n, f'{n:,} images on {cores} cores') as step:
             outputs = hls4ml_ext.simulate(hls_model, data.x_test, progress=step.advance)

@@ -29,7 +29,7 @@ INPUT = 'quantized_bits(8,0,alpha=1)'
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 6):
+def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 7):
     """A model of one quantized input and one output for each branch.
 
     Args:
@@ -43,17 +43,17 @@ def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 6):
 
     inputs = keras.Input(shape, name='image')
     x = QActivation(quantizer, name='input_quantizer')(inputs)
-    items = list(layers.items())
+    sources = [x]
+    while len(sources) * group < len(layers):  # a tree of streams
+        sources = [QActivation(quantizer, name=f'group{len(sources)}_{i}')(sources[i // group]) for i in range(len(sources) * group)]
     outputs = []
-    for start in range(0, len(items), group):
-        source = x if len(items) <= group else QActivation(quantizer, name=f'group{start // group}')(x)
-        for name, layer in items[start : start + group]:
-            out = source
-            chain = layer if isinstance(layer, (list, tuple)) else [layer]
-            for part in chain:
-                out = part(out)
-            assert out is not source, name
-            outputs.append(out)
+    for i, layer in enumerate(layers.values()):
+        out = sources[i // group]
+        for part in layer if isinstance(layer, (list, tuple)) else [layer]:
+            out = part(out)
+        outputs.append(out)
+    used = -(-len(layers) // group)
+    outputs += sources[used:]  # ends of the tree that no branch uses
     return randomize(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]))
 
 

@@ -17,50 +17,49 @@ def short(n: float) -> str:
     return f'{n:,.0f}' if n == int(n) else f'{n:.3g}'
 
 
-def layer_table(layers: list[dict], total: dict) -> Table:
+COLUMNS = ('layer', 'output', 'params', 'bits', 'MACs', 'cycles', 'mult.')
+
+
+def layer_table(layers: list[dict], total: dict, width: int = 100) -> Table:
     """A row for each layer, those inside of ODE blocks indented.
 
     Args:
         layers: From :func:`hls4ml_ext.report.facts.layer_facts`; with ``mismatches`` and ``values`` where compared.
         total: From :func:`hls4ml_ext.report.facts.totals`.
+        width: Columns of the terminal.
     """
     compared = any('mismatches' in layer for layer in layers)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_footer=True)
-    footer = ['total', '', f'{total["parameters"]:,}', short(total['weight_bits']), short(total['macs'])]
-    footer += [f'{total["interval"]:,}', f'{total["multipliers"]:,}', '']
-    headers = ['layer', 'output', 'parameters', 'weight bits', 'MACs', 'cycles', 'multipliers']
-    for i, header in enumerate(headers):
+    footer = ['total', '', *_numbers({**total, 'cycles': total['interval']})]
+    for i, header in enumerate(COLUMNS):
         table.add_column(header, justify='left' if i == 0 else 'right', footer=footer[i], no_wrap=True)
     if compared:
-        table.add_column('mismatches', justify='right', no_wrap=True)
+        table.add_column('mismatches' if width >= 90 else 'differ', justify='right', no_wrap=True)
     for layer in layers:
-        _add(table, layer, '', compared)
+        _add(table, layer, '', compared, width)
     return table
 
 
-def _add(table: Table, layer: dict, prefix: str, compared: bool):
-    name = layer['name'].removeprefix(prefix)
-    inside = bool(prefix)
-    cells = [
-        ('  ' if inside else '') + name,
-        'x'.join(map(str, layer['shape'])),
-        *(f'{layer[key]:,}' if layer[key] else '' for key in ('parameters',)),
-        *(short(layer[key]) if layer[key] else '' for key in ('weight_bits', 'macs')),
-        f'{layer["cycles"]:,}',
-        f'{layer["multipliers"]:,}' if layer['multipliers'] else '',
-    ]
-    if compared:
-        cells.append(_mismatches(layer))
-    table.add_row(*cells, style='dim' if inside else '')
+def _numbers(facts: dict) -> list[str]:
+    """Parameters, weight bits, multiply-accumulates, cycles and multipliers; nothing for none."""
+    exact = [f'{facts[key]:,}' if facts[key] else '' for key in ('parameters', 'cycles', 'multipliers')]
+    rounded = [short(facts[key]) if facts[key] else '' for key in ('weight_bits', 'macs')]
+    return [exact[0], *rounded, *exact[1:]]
+
+
+def _add(table: Table, layer: dict, prefix: str, compared: bool, width: int):
+    name = ('  ' if prefix else '') + layer['name'].removeprefix(prefix)
+    cells = [name, 'x'.join(map(str, layer['shape'])), *_numbers(layer)]
+    table.add_row(*cells, *([_mismatches(layer, width)] if compared else []), style='dim' if prefix else '')
     for inner in layer['layers']:
-        _add(table, inner, layer['name'] + '.', compared)
+        _add(table, inner, layer['name'] + '.', compared, width)
 
 
-def _mismatches(layer: dict):
+def _mismatches(layer: dict, width: int):
     if 'mismatches' not in layer:
         return ''
-    style = 'red bold' if layer['mismatches'] else 'green'
-    return Text(f'{layer["mismatches"]:,} of {short(layer["values"])}', style=style)
+    of = f' of {short(layer["values"])}' if width >= 90 else ''
+    return Text(f'{layer["mismatches"]:,}{of}', style='red bold' if layer['mismatches'] else 'green')
 
 
 def summary(results: dict) -> Table:
@@ -85,7 +84,7 @@ def verdict(results: dict) -> Panel:
     """Whether the C simulation equals Keras."""
     wrong, values = results['mismatches']['wrong'], results['mismatches']['values']
     if wrong == 0:
-        return Panel(f'The C simulation equals Keras bit for bit: 0 of {values:,} values differ.', border_style='green')
+        return Panel(f'The C simulation equals Keras bit for bit: 0 of {values:,} values differ.', border_style='green', expand=False)
     layer = results['mismatches']['first']
     return Panel(
         f'The C simulation differs from Keras: {wrong:,} of {values:,} values, first in {layer}.', border_style='red'

@@ -78,7 +78,7 @@ def stl10_smoke(section: Stl10Smoke, seed: int) -> Dataset:
     train = crops(photos, section.crops, 96, seed)
     if section.path is not None and section.path.is_file():
         images, labels = _checked(read_npz(section.path), 'images', 'labels', section.path)
-        return Dataset(f'{len(images)} images of STL-10', train, None, images, labels, 10)
+        return Dataset('STL-10 test sample', train, None, images, labels, 10)
     test = crops(photos, section.crops, 96, seed + 1)
     return Dataset('crops of sample photos', train, None, test, None, 10)
 

@@ -97,8 +97,8 @@ template <class T> inline T from_stored(const stored_t<T> &bits) {
 // W: bits of `value`, sign included.
 template <class res_T, int W, int FRAC> inline res_T requantize(const int_t<W> &value) {
     #pragma HLS INLINE
-    typedef fixed_traits<res_T> R;
 #ifdef HLS4ML_EXT_NATIVE
+    typedef fixed_traits<res_T> R;
     static_assert(R::rounding == AP_TRN || R::rounding == AP_RND || R::rounding == AP_RND_CONV,
                   "hls4ml-ext: rounding mode without a native path");
     static_assert(R::saturation == AP_WRAP || R::saturation == AP_SAT || R::saturation == AP_SAT_SYM,

@@ -20,12 +20,12 @@ class QLayerNormalization(keras.layers.Layer):
     :mod:`hls4ml_ext.layers.normalization.tables`. The gradient is that of float layer normalization of the rounded input.
 
     The error of the normalized values against float layer normalization of the rounded input is at most half a unit in the
-    last place of `norm_quantizer`, plus 0.11 % of the value (the table), plus what rounding ``epsilon * channels**2 * 4**F`` to
-    an integer of at least 1 does (F: fractional bits of the input; it matters for a few channels that hardly vary). Measured
-    with 8 to 256 channels of normal numbers of standard deviation 0.1, 1 and 3, 8 bits and 3 integer bits: with the default
-    `norm_quantizer`, whose half unit is 0.031, at most 0.036, RMS 0.018; with quantized_bits(12,3), at most 0.010, RMS 0.0012
-    (0.0016 for 8 channels of deviation 0.1). Values beyond the range of `norm_quantizer` saturate; none are larger than
-    ``sqrt(channels - 1)``.
+    last place of `norm_quantizer`, plus 0.11 % of the value (the table), plus what rounding ``epsilon * channels**2 *
+    4**F`` to an integer of at least 1 does (F: fractional bits of the input; it matters for a few channels that hardly
+    vary). Measured with 8 to 256 channels of normal numbers of standard deviation 0.1, 1 and 3, 8 bits and 3 integer bits:
+    with the default `norm_quantizer`, whose half unit is 0.031, at most 0.036, RMS 0.018; with quantized_bits(12,3), at
+    most 0.010, RMS 0.0012 (0.0016 for 8 channels of deviation 0.1). Values beyond the range of `norm_quantizer` saturate;
+    none are larger than ``sqrt(channels - 1)``.
 
     Args:
         input_quantizer: Quantizer of the input: a QKeras quantizer, its string or config. None is plain float layer

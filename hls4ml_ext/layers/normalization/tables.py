@@ -7,8 +7,8 @@ With stored integers x_c of a pixel of C channels (value ``x_c * 2**-F``), layer
 
 where d_c and v are integers (the last term is rounded to one): no bit is lost before the square root. v is shifted left by
 an even number of bits, 2s, until it lies in [2^28, 2^30); its leading bits address a table of 1/sqrt, and s shifts the
-table's word back. y_c is the product of d_c and that word, rounded once, half to even. All of it fits 32-bit integers as long as
-``C * 2**width <= 2**16`` (256 channels of 8 bits, 64 of 10 bits) and C is at most 1000.
+table's word back. y_c is the product of d_c and that word, rounded once, half to even. All of it fits 32-bit integers as
+long as ``C * 2**width <= 2**16`` (256 channels of 8 bits, 64 of 10 bits) and C is at most 1000.
 
 [1] Ba, Kiros, Hinton, "Layer Normalization" (arXiv 1607.06450), section 3, equation 3.
 """

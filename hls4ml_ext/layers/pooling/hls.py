@@ -145,7 +145,9 @@ def lower_global_pooling(op: str):
 
     def lower(layer, inputs, graph) -> str:
         in_shape = graph.shape(inputs[0])
-        if layer.data_format != 'channels_last' or len(in_shape) != 3:
+        if layer.data_format != 'channels_last':
+            raise ConversionError(graph.name(layer), f'data_format is {layer.data_format!r}', "Use 'channels_last'")
+        if len(in_shape) != 3:
             raise ConversionError(graph.name(layer), f'its input has shape {tuple(in_shape)}', 'Use (height, width, channels)')
         result, arithmetic = pool(layer, inputs[0], graph, op, tokens(in_shape))
         out_shape = [1, 1, in_shape[-1]] if layer.keepdims else [in_shape[-1]]

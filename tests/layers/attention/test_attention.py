@@ -631,7 +631,8 @@ def test_output_shape():
 
 
 JAX = """
-import os, sys, numpy as np, keras, hls4ml_ext
+import sys, numpy as np, keras, qkeras
+from hls4ml_ext import MultiHeadSelfAttention2D  # registers it
 assert keras.backend.backend() == 'jax'
 directory = sys.argv[1]
 model = keras.models.load_model(f'{directory}/model.keras')

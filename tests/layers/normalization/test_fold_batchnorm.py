@@ -335,8 +335,8 @@ def test_warning_of_saturation():
     with pytest.warns(UserWarning, match=r"layer 'c1': .* folded values of its kernel are beyond the range") as warned:
         fold_batchnorm(model)
     messages = [str(w.message) for w in warned]
-    for text in ('its kernel are beyond the range of quantized_bits(4,0', 'its bias are beyond the range of quantized_bits(16,6'):
-        assert any(text in message for message in messages)
+    for what, quantizer in (('kernel', 'quantized_bits(4,0'), ('bias', 'quantized_bits(16,6')):
+        assert any(f'folded values of its {what} are beyond the range of {quantizer}' in m for m in messages)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from exactness import ExactnessTest, assert_exact, branches, convert, images, quietly
 from qkeras import QActivation, QConv2D
 
-from hls4ml_ext import ConversionError, PrecisionError, QLayerNormalization, config_from_model
+from hls4ml_ext import ConversionError, ODEBlock, PrecisionError, QLayerNormalization, config_from_model
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.normalization import tables
 from hls4ml_ext.layers.normalization.tables import LayerNormArithmetic
@@ -124,6 +124,18 @@ def test_after_a_convolution(tmp_path):
     hls_model = convert(model, tmp_path)
     assert [n.name for n in hls_model.get_layers()] == ['input_layer', 'conv', 'ln']
     assert_exact(model, hls_model, images((6, 5, 3), quantizer=INPUT))
+
+
+def test_inside_an_ode_block(tmp_path):
+    layers = [
+        QLayerNormalization(name='ln'),
+        QActivation('quantized_relu(6,2)', name='relu'),
+        QConv2D(5, 1, kernel_quantizer='quantized_bits(4,0,alpha=1)', use_bias=False, name='pw'),
+        QActivation(OUTPUT, name='slope'),
+    ]
+    block = ODEBlock(layers, 3, state_quantizer=INPUT, name='ode')
+    model = branches((4, 3, 5), {'ode': block}, INPUT)
+    assert_exact(model, convert(model, tmp_path, reuse='mixed'), images((4, 3, 5), 6, INPUT))
 
 
 def test_cycles_multipliers_and_settings(tmp_path):
