@@ -133,7 +133,7 @@ class Project(Section):
     def _none(cls, training):
         if training in (None, 'none'):
             return {}
-        if not isinstance(training, dict):
+        if not isinstance(training, (dict, Training)):
             raise ValueError(f"{training!r} is neither 'none' nor a group of phases")
         return training
 

@@ -60,7 +60,7 @@ PRESETS = {
     '8x8': {
         'stem': {'filters': 16, 'kernel_size': 3, 'strides': 1},
         'widths': [16, 32],
-        'ode': {'n_steps': 4, 'depth': 1},
+        'ode': {'n_steps': 2, 'depth': 1},
         'mhsa': {'heads': 2, 'key_dim': 16, 'n_steps': 2},
     },
     '96x96': {

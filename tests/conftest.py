@@ -1,4 +1,4 @@
-"""Fixtures for all tests. C simulations are compiled by :func:`cpp.quick_compile`, three times as fast as hls4ml's script."""
+"""Fixtures for all tests. C simulations are compiled by :class:`cpp.QuickCompiler`, three times as fast as by hls4ml."""
 
 import os
 
@@ -44,7 +44,12 @@ def seed():
 
 def pytest_generate_tests(metafunc):
     """Subclasses of ExactnessTest list their models, io types, backends and reuse factors as class attributes."""
-    for argument, attribute in (('build', 'models'), ('io_type', 'io_types'), ('backend', 'backends'), ('reuse', 'reuse_factors')):
+    for argument, attribute in (
+        ('build', 'models'),
+        ('io_type', 'io_types'),
+        ('backend', 'backends'),
+        ('reuse', 'reuse_factors'),
+    ):
         values = getattr(metafunc.cls, attribute, None)
         if argument in metafunc.fixturenames and values is not None:
             if isinstance(values, dict):

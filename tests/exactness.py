@@ -36,7 +36,7 @@ def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 7):
         shape: Shape of the input.
         layers: Name -> a Keras layer, or a list of them, or a function from tensor to tensor.
         quantizer: Of the input.
-        group: Branches that share a stream; hls4ml copies one at most seven times, so that groups get quantizers of their own.
+        group: Branches that share a stream; hls4ml copies one at most seven times, so each group has a quantizer.
     """
     import keras
     from qkeras import QActivation
@@ -45,7 +45,9 @@ def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 7):
     x = QActivation(quantizer, name='input_quantizer')(inputs)
     sources = [x]
     while len(sources) * group < len(layers):  # a tree of streams
-        sources = [QActivation(quantizer, name=f'group{len(sources)}_{i}')(sources[i // group]) for i in range(len(sources) * group)]
+        sources = [
+            QActivation(quantizer, name=f'group{len(sources)}_{i}')(sources[i // group]) for i in range(len(sources) * group)
+        ]
     outputs = []
     for i, layer in enumerate(layers.values()):
         out = sources[i // group]
@@ -119,7 +121,7 @@ def mixed_reuse(model, seed: int = 0, **kwargs) -> dict:
     for name, settings in config['LayerName'].items():
         if 'WeightStorage' in settings:
             top = largest[name]['ReuseFactor']
-            settings['ReuseFactor'] = int(rng.choice([r for r in foldings(1, top)]))
+            settings['ReuseFactor'] = int(rng.choice(list(foldings(1, top))))
             settings['WeightStorage'] = str(rng.choice(['auto', 'bram', 'lutram']))
             settings['MultImpl'] = str(rng.choice(['auto', 'dsp', 'lut']))
     return config

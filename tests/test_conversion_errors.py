@@ -113,26 +113,43 @@ MODELS = {
     ),
     'groups': (lambda: model_of(conv(groups=2)), 'it has 2 groups. Use groups=1'),
     'dilation': (lambda: model_of(conv(dilation_rate=2)), r'dilation_rate is \(2, 2\). Use a dilation rate of 1'),
-    'channels_first': (lambda: model_of(conv(data_format='channels_first')), "data_format is 'channels_first'. Use 'channels_last'"),
+    'channels_first': (
+        lambda: model_of(conv(data_format='channels_first')),
+        "data_format is 'channels_first'. Use 'channels_last'",
+    ),
     'mask': (lambda: model_of(conv(mask=np.ones((3, 3)))), 'it has a weight mask'),
     'unquantized_input': (unquantized_input, "the model's input 'image' reaches it without a quantizer. Put a QActivation"),
     'second_input_quantizer': (input_used_unquantized, "the model's input 'image' is also used without this quantizer"),
-    'no_kernel_quantizer': (lambda: model_of(conv(kernel_quantizer=None)), 'kernel has no quantizer. Give the layer a kernel_quantizer'),
+    'no_kernel_quantizer': (
+        lambda: model_of(conv(kernel_quantizer=None)),
+        'kernel has no quantizer. Give the layer a kernel_quantizer',
+    ),
     'no_bias_quantizer': (lambda: model_of(conv(bias_quantizer=None)), 'bias has no quantizer'),
     'nan': (nan_weights, '2 of 144 values of kernel are NaN or infinite. Train it again'),
     'infinite': (infinite_bias, '1 of 4 values of bias are NaN or infinite'),
-    'scaled_by_data': (lambda: model_of(conv(kernel_quantizer="quantized_bits(4,0,1,alpha='auto')")), 'alpha=1 or alpha=.auto_po2'),
+    'scaled_by_data': (
+        lambda: model_of(conv(kernel_quantizer="quantized_bits(4,0,1,alpha='auto')")),
+        'alpha=1 or alpha=.auto_po2',
+    ),
     'scale_of_a_third': (lambda: model_of(conv(kernel_quantizer='quantized_bits(4,0,alpha=0.3)')), 'of kernel'),
-    'softmax': (lambda: model_of(keras.layers.Flatten(), keras.layers.Activation('softmax', name='layer')), 'softmax is not exact. End the'),
+    'softmax': (
+        lambda: model_of(keras.layers.Flatten(), keras.layers.Activation('softmax', name='layer')),
+        'softmax is not exact. End the',
+    ),
     'softmax_layer': (lambda: model_of(keras.layers.Softmax(name='layer')), 'no exact hardware for layers of class Softmax'),
     'softmax_argument': (
-        lambda: model_of(keras.layers.Flatten(), QDense(3, kernel_quantizer=W, bias_quantizer=B, activation='softmax', name='layer')),
+        lambda: model_of(
+            keras.layers.Flatten(), QDense(3, kernel_quantizer=W, bias_quantizer=B, activation='softmax', name='layer')
+        ),
         'softmax is not exact',
     ),
     'sigmoid': (lambda: model_of(conv(activation='sigmoid')), 'activation sigmoid is not exact. Use quantized_relu'),
     'relu6': (lambda: model_of(keras.layers.ReLU(max_value=6, name='layer')), 'max_value is 6'),
     'leaky': (lambda: model_of(keras.layers.ReLU(negative_slope=0.1, name='layer')), 'negative_slope is 0.1'),
-    'unknown_class': (lambda: model_of(Squared(name='layer')), 'there is no exact hardware for layers of class Squared. Use one of Activation,'),
+    'unknown_class': (
+        lambda: model_of(Squared(name='layer')),
+        'there is no exact hardware for layers of class Squared. Use one of Activation,',
+    ),
     'batchnorm': (lambda: model_of(keras.layers.BatchNormalization(name='layer')), 'BatchNormalization'),
     'subclass_with_a_call': (
         lambda: model_of(DoubledConv(2, 1, kernel_quantizer=W, bias_quantizer=B, name='layer')),
@@ -142,12 +159,18 @@ MODELS = {
         lambda: model_of(QConv2DBatchnorm(2, 1, kernel_quantizer=W, bias_quantizer=B, name='layer')),
         'no exact hardware for layers of class QConv2DBatchnorm',
     ),
-    'stock_convolution': (lambda: model_of(keras.layers.Conv2D(2, 3, name='layer')), 'no exact hardware for layers of class Conv2D'),
+    'stock_convolution': (
+        lambda: model_of(keras.layers.Conv2D(2, 3, name='layer')),
+        'no exact hardware for layers of class Conv2D',
+    ),
     'twice': (twice, 'it is called 2 times.*ODEBlock'),
     'dynamic_shape': (dynamic_shape, r'its shape \(None, None, 4\) is not fixed. Give the Input a full shape'),
     'subclassed': (subclassed, 'Subclassed is a subclassed model.*Use the functional API'),
     'nested_subclassed': (nested_subclassed, 'Subclassed is a subclassed model'),
-    'unbuilt_sequential': (lambda: keras.Sequential([conv('c')], name='layer'), 'the Sequential model is not built. Start it with keras.Input'),
+    'unbuilt_sequential': (
+        lambda: keras.Sequential([conv('c')], name='layer'),
+        'the Sequential model is not built. Start it with keras.Input',
+    ),
     'equal_outputs': (two_equal_outputs, 'two outputs of the model are the same tensor'),
     'input_is_output': (input_is_output, "the model's input is its output"),
     'stochastic': (wide_activation('quantized_bits(4,0,alpha=1,use_stochastic_rounding=True)'), 'rounds at random'),
@@ -158,8 +181,14 @@ MODELS = {
     'noise': (wide_activation('quantized_bits(4,0,alpha=1,qnoise_factor=0.5)'), 'has a qnoise_factor other than 1'),
     'negative_slope': (wide_activation('quantized_relu(4,0,negative_slope=0.25)'), 'has a negative slope of 0.25'),
     'sigmoid_relu': (wide_activation('quantized_relu(4,0,use_sigmoid=1)'), 'applies a sigmoid'),
-    'upper_bound': (wide_activation('quantized_relu(4,2,relu_upper_bound=3,is_quantized_clip=False)'), 'has an upper bound of 3'),
-    'tanh': (wide_activation('quantized_tanh(4)'), 'quantized_tanh is not a rounding to a fixed-point type. Use quantized_bits'),
+    'upper_bound': (
+        wide_activation('quantized_relu(4,2,relu_upper_bound=3,is_quantized_clip=False)'),
+        'has an upper bound of 3',
+    ),
+    'tanh': (
+        wide_activation('quantized_tanh(4)'),
+        'quantized_tanh is not a rounding to a fixed-point type. Use quantized_bits',
+    ),
     'binary': (wide_activation('binary(alpha=1)'), 'binary is not a rounding'),
 }
 
@@ -183,11 +212,21 @@ def test_config_from_model_refuses_too():
     ('layers', 'quantizer', 'bits'),
     [
         ([conv(size=1, kernel_quantizer='quantized_bits(16,0,alpha=1)')], 'quantized_bits(12,0,alpha=1)', r'2[5-9]'),
-        ([conv('c', activation='quantized_bits(16,0,alpha=1)'), QActivation('quantized_bits(4,20,alpha=1)', name='layer')], INPUT, '3[0-9]'),
+        (
+            [
+                conv('c', activation='quantized_bits(16,0,alpha=1)'),
+                QActivation('quantized_bits(4,20,alpha=1)', name='layer'),
+            ],
+            INPUT,
+            '3[0-9]',
+        ),
     ],
 )
 def test_sums_too_wide_for_float32(layers, quantizer, bits, tmp_path):
-    with pytest.raises(PrecisionError, match=f"layer 'layer': .* needs {bits} bits in the worst case, .*float32.*24 bits exactly. Use fewer bits"):
+    with pytest.raises(
+        PrecisionError,
+        match=f"layer 'layer': .* needs {bits} bits in the worst case, .*float32.*24 bits exactly. Use fewer bits",
+    ):
         convert(model_of(*layers, quantizer=quantizer), tmp_path / 'p')
     assert list(tmp_path.iterdir()) == []
 
@@ -218,7 +257,10 @@ def test_widest_sum_that_float32_holds(tmp_path):
         ({'project_name': 'my project'}, "project_name is 'my project'"),
         ({'project_name': '1st'}, "project_name is '1st'"),
         ({'project_name': 'class'}, "project_name is 'class'"),
-        ({'hls_config': {'LayerName': {'conf': {'ReuseFactor': 2}}}}, "layer 'conf': hls_config sets it, but the model has no such layer. Use one of layer"),
+        (
+            {'hls_config': {'LayerName': {'conf': {'ReuseFactor': 2}}}},
+            "layer 'conf': hls_config sets it, but the model has no such layer. Use one of layer",
+        ),
     ],
 )
 def test_arguments(arguments, message, tmp_path):
@@ -321,7 +363,9 @@ def test_compiler_that_fails(tmp_path, monkeypatch):
     fake.chmod(0o755)
     hls_model = convert(model_of(conv()), tmp_path / 'p')
     monkeypatch.setenv('PATH', f'{tmp_path / "bin"}:{os.environ["PATH"]}')
-    with pytest.raises(ProjectError, match=r'failed: kernel.cpp:1: error: out of cheese. All of the output is in .*compile.log'):
+    with pytest.raises(
+        ProjectError, match=r'failed: kernel.cpp:1: error: out of cheese. All of the output is in .*compile.log'
+    ):
         hls4ml_ext.compile(hls_model)
     assert 'out of cheese' in (tmp_path / 'p' / 'compile.log').read_text()
 

@@ -74,7 +74,11 @@ class Node:
                 return True
             return False
         # An operation of several inputs, an add, reads all of them or none.
-        waiting = [i for i, (r, need) in enumerate(zip(self.read, self.needs)) if self.written == self.n_outputs or r <= need[self.written]]
+        waiting = [
+            i
+            for i, (r, need) in enumerate(zip(self.read, self.needs))
+            if self.written == self.n_outputs or r <= need[self.written]
+        ]
         waiting = [i for i in waiting if self.read[i] < last[self.inputs[i]]]
         if waiting and all(fifos[self.inputs[i]] for i in waiting):
             for i in waiting:
@@ -99,7 +103,7 @@ def simulate(hls_model, depths) -> bool:
         nodes.append(Node(list(node.inputs), outs, needs, n))
     fifos = dict.fromkeys(totals, 0)
     bounded = {t: d for t, d in depths.items() if t not in hls_model.outputs}
-    while any([node.step(fifos, bounded, totals) for node in nodes]):
+    while sum(node.step(fifos, bounded, totals) for node in nodes):
         pass
     return all(node.written == node.n_outputs for node in nodes)
 
@@ -108,7 +112,14 @@ def depths_of(hls_model):
     return {name: v.pragma[1] for name, v in hls_model.output_vars.items()}
 
 
-MODELS = {'3x3': lambda: skip(3), '5x5': lambda: skip(5), '1x1': lambda: skip(1), 'two': two_skips, 'strided': strided, 'pooled': pooled}
+MODELS = {
+    '3x3': lambda: skip(3),
+    '5x5': lambda: skip(5),
+    '1x1': lambda: skip(1),
+    'two': two_skips,
+    'strided': strided,
+    'pooled': pooled,
+}
 
 
 @pytest.mark.parametrize('build', list(MODELS.values()), ids=list(MODELS))

@@ -39,7 +39,10 @@ def test_ranges_hold_sums_products_and_unions(a, b):
         assert holds(a * b, x * y)
         assert holds(a | b, x)
         assert holds(a | b, y)
-    for combined, results in ((a + b, [x + y for x in numbers(a) for y in numbers(b)]), (a * b, [x * y for x in numbers(a) for y in numbers(b)])):
+    for combined, results in (
+        (a + b, [x + y for x in numbers(a) for y in numbers(b)]),
+        (a * b, [x * y for x in numbers(a) for y in numbers(b)]),
+    ):
         assert combined.lo * 2.0**-combined.frac == min(results)  # and no more than that
         assert combined.hi * 2.0**-combined.frac == max(results)
 
@@ -118,13 +121,16 @@ def test_symmetric_saturation():
     assert FixedType(4, 1, False, 'RND_CONV', 'SAT').range == Range(0, 15, 3)
 
 
-@pytest.mark.parametrize('t', [FixedType(8, 1), FixedType(3, 5, False, 'RND', 'SAT'), FixedType(4, -2, True, 'RND_CONV', 'SAT_SYM')])
+@pytest.mark.parametrize(
+    't', [FixedType(8, 1), FixedType(3, 5, False, 'RND', 'SAT'), FixedType(4, -2, True, 'RND_CONV', 'SAT_SYM')]
+)
 def test_to_hls4ml_and_back(t):
     assert FixedType.from_hls4ml(t.to_hls4ml()) == t
 
 
 @pytest.mark.parametrize(
-    ('x', 'bits'), [([0], 0), ([], 0), ([0.5], 1), ([-0.75, 3], 2), ([8, 24], -3), ([2.0**-60], 60), ([2.0**40], -40), ([2**53 - 1], 0)]
+    ('x', 'bits'),
+    [([0], 0), ([], 0), ([0.5], 1), ([-0.75, 3], 2), ([8, 24], -3), ([2.0**-60], 60), ([2.0**40], -40), ([2**53 - 1], 0)],
 )
 def test_fraction_bits(x, bits):
     assert fraction_bits(np.array(x)) == bits
@@ -151,6 +157,8 @@ def test_power_of_two(x, exponent):
     assert power_of_two(x) == exponent
 
 
-@pytest.mark.parametrize(('x', 'bits', 'rounded'), [(0, 4, 0), (1 / 3, 4, 0.34375), (5, 2, 4), (7, 2, 8), (-1 / 3, 4, -0.34375), (6, 3, 6)])
+@pytest.mark.parametrize(
+    ('x', 'bits', 'rounded'), [(0, 4, 0), (1 / 3, 4, 0.34375), (5, 2, 4), (7, 2, 8), (-1 / 3, 4, -0.34375), (6, 3, 6)]
+)
 def test_significant_bits(x, bits, rounded):
     assert significant_bits(x, bits) == rounded

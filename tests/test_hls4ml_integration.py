@@ -21,10 +21,8 @@ W, B = 'quantized_bits(4,0,alpha=1)', 'quantized_bits(8,2,alpha=1)'
 
 def python(code: str, *arguments, **environment) -> str:
     """Runs Python code in a new process; returns what it prints."""
-    done = subprocess.run(
-        [sys.executable, '-c', textwrap.dedent(code), *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
-    )  # fmt: skip
+    command = [sys.executable, '-c', textwrap.dedent(code), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -93,11 +91,12 @@ STOCK_MODELS = {
     """,
     'qkeras_functions': """
     from qkeras import *
+    Q = 'quantized_bits(4,0,alpha=1)'
     x = i = keras.Input((8, 8, 3))
-    x = QConv2D(4, 3, kernel_quantizer='quantized_bits(4,0,alpha=1)', bias_quantizer='quantized_bits(4,0,alpha=1)', name='c')(x)
+    x = QConv2D(4, 3, kernel_quantizer=Q, bias_quantizer=Q, name='c')(x)
     x = keras.layers.Activation('relu', name='r')(x)
     x = keras.layers.Flatten(name='f')(x)
-    x = QDense(5, kernel_quantizer='quantized_bits(4,0,alpha=1)', bias_quantizer='quantized_bits(4,0,alpha=1)', name='o')(x)
+    x = QDense(5, kernel_quantizer=Q, bias_quantizer=Q, name='o')(x)
     """,
 }
 
@@ -108,20 +107,26 @@ def files(project: Path) -> dict[str, bytes]:
     for path in sorted(p for p in project.rglob('*') if p.is_file()):
         if path.suffix not in ('.keras', '.so') and path.name != 'hls4ml_config.yml':
             lines = path.read_bytes().splitlines()
-            found[str(path.relative_to(project))] = [line for line in lines if b'LIB_STAMP=' not in line and bytes(project) not in line]
+            found[str(path.relative_to(project))] = [
+                line for line in lines if b'LIB_STAMP=' not in line and bytes(project) not in line
+            ]
     return found
 
 
 @pytest.mark.parametrize('io_type', ['io_parallel', 'io_stream'])
 @pytest.mark.parametrize('stock', list(STOCK_MODELS))
 def test_stock_projects_are_the_same_with_and_without_us(stock, io_type, tmp_path):
-    code = WITHOUT_PLUGIN + STOCK_MODELS[stock] + f"""
+    code = (
+        WITHOUT_PLUGIN
+        + STOCK_MODELS[stock]
+        + f"""
     model = keras.Model(i, x)
     config = hls4ml.utils.config_from_keras_model(model, granularity='name', backend='Vitis')
     hls4ml.converters.convert_from_keras_model(
         model, hls_config=config, output_dir=sys.argv[1], backend='Vitis', io_type='{io_type}', allow_da_fallback=False
     ).write()
     """
+    )
     written = {}
     for plugin in ('with', 'without'):
         python(code, tmp_path / plugin, plugin)
@@ -144,7 +149,8 @@ def test_stock_conversion_of_quantized_layers_still_compiles_and_is_exact(tmp_pa
     config = quietly(hls4ml.utils.config_from_keras_model, model, granularity='name', backend='Vitis')
     hls_model = quietly(
         hls4ml.converters.convert_from_keras_model,
-        model, hls_config=config, output_dir=str(tmp_path / 'p'), backend='Vitis', io_type='io_stream', allow_da_fallback=False,
+        model, hls_config=config, output_dir=str(tmp_path / 'p'), backend='Vitis', io_type='io_stream',
+        allow_da_fallback=False,
     )  # fmt: skip
     quietly(hls_model.compile)
     x = np.clip(np.rint(images((6, 5, 3), 4) * 256), 0, 255) / 256  # stock hls4ml truncates an input that is off its grid
@@ -162,7 +168,8 @@ def test_dropped_signed_quantizer(tmp_path):
     config = quietly(hls4ml.utils.config_from_keras_model, model, granularity='name', backend='Vitis')
     stock = quietly(
         hls4ml.converters.convert_from_keras_model,
-        model, hls_config=config, output_dir=str(tmp_path / 'stock'), backend='Vitis', io_type='io_stream', allow_da_fallback=False,
+        model, hls_config=config, output_dir=str(tmp_path / 'stock'), backend='Vitis', io_type='io_stream',
+        allow_da_fallback=False,
     )  # fmt: skip
     quietly(stock.compile)
     assert (stock.predict(x) != expected).mean() > 0.5
@@ -189,10 +196,13 @@ def test_stock_api_refuses_layers_that_only_the_exact_graph_has(tmp_path):
     from qkeras import QGlobalAveragePooling2D
 
     pool = QGlobalAveragePooling2D(average_quantizer='quantized_bits(8,-4,alpha=1)', name='pool')
-    with pytest.raises(hls4ml_ext.ConversionError, match="layer 'pool': stock hls4ml has no QGlobalAveragePooling2D. Convert the model with"):
+    with pytest.raises(
+        hls4ml_ext.ConversionError, match="layer 'pool': stock hls4ml has no QGlobalAveragePooling2D. Convert the model with"
+    ):
         quietly(
             hls4ml.converters.convert_from_keras_model,
-            branches((4, 5, 3), {'p': pool}), hls_config={}, output_dir=str(tmp_path / 'p'), backend='Vitis', allow_da_fallback=False,
+            branches((4, 5, 3), {'p': pool}), hls_config={}, output_dir=str(tmp_path / 'p'),
+            backend='Vitis', allow_da_fallback=False,
         )  # fmt: skip
 
 
@@ -249,7 +259,9 @@ def test_namespace_and_project_name(tmp_path):
 def test_options_are_passed_on(tmp_path):
     hls_model = convert(small(), tmp_path / 'p', part='xck26-sfvc784-2LV-c', clock_period=4)
     quietly(hls_model.write)
-    settings = yaml.safe_load((tmp_path / 'p/hls4ml_config.yml').read_text().replace('!keras_model', '').replace('!!python/tuple', ''))
+    settings = yaml.safe_load(
+        (tmp_path / 'p/hls4ml_config.yml').read_text().replace('!keras_model', '').replace('!!python/tuple', '')
+    )
     assert settings['Part'] == 'xck26-sfvc784-2LV-c'
     assert settings['ClockPeriod'] == 4
 
@@ -287,7 +299,9 @@ def test_the_command_of_hls4ml(tmp_path):
 
 def test_weights_are_written_exactly(tmp_path):
     """Fine biases and kernels survive the decimal text files."""
-    layer = QConv2D(4, 1, kernel_quantizer='quantized_bits(9,-9,alpha=1)', bias_quantizer='quantized_bits(12,-8,alpha=1)', name='c')
+    layer = QConv2D(
+        4, 1, kernel_quantizer='quantized_bits(9,-9,alpha=1)', bias_quantizer='quantized_bits(12,-8,alpha=1)', name='c'
+    )
     model = branches((3, 3, 2), {'c': layer})
     for weight in model.weights:
         if weight.trainable:

@@ -74,14 +74,18 @@ def test_zero_weights():
     assert t.width == 1
 
 
-@pytest.mark.parametrize('text', ["quantized_bits(4,0,1,alpha='auto')", 'quantized_bits(4,0,alpha=0.3)', "binary(alpha='auto')"])
+@pytest.mark.parametrize(
+    'text', ["quantized_bits(4,0,1,alpha='auto')", 'quantized_bits(4,0,alpha=0.3)', "binary(alpha='auto')"]
+)
 def test_weights_without_a_fixed_point(text):
     w = np.random.default_rng(0).normal(0, 1, (3, 3, 2, 4)).astype(np.float32)
     with pytest.raises(ConversionError, match="layer 'layer': quantizer .* of kernel .*alpha"):
         quantized_weights(resolve(text), w, 'layer', 'kernel')
 
 
-@pytest.mark.parametrize('identifier', ['quantized_bits(4,1,1,alpha=1)', 'quantized_relu(3,1)', "quantized_bits(4,0,alpha='auto_po2')"])
+@pytest.mark.parametrize(
+    'identifier', ['quantized_bits(4,1,1,alpha=1)', 'quantized_relu(3,1)', "quantized_bits(4,0,alpha='auto_po2')"]
+)
 def test_resolve_and_serialize(identifier):
     quantizer = resolve(identifier)
     assert resolve(quantizer) is quantizer

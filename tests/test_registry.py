@@ -58,8 +58,12 @@ def test_names_of_hls4ml_are_taken():
 
     taken = next(name for name in layer_map if name == 'Dense')
     node = type(taken, (type('Base', (OPERATION.nodes[0],), {}),), {})
-    config = type('C', (OPERATION.templates[0],), {'__init__': lambda self: super(OPERATION.templates[0], self).__init__(node)})
-    call = type('F', (OPERATION.templates[1],), {'__init__': lambda self: super(OPERATION.templates[1], self).__init__(node)})
+    config = type(
+        'C', (OPERATION.templates[0],), {'__init__': lambda self: super(OPERATION.templates[0], self).__init__(node)}
+    )
+    call = type(
+        'F', (OPERATION.templates[1],), {'__init__': lambda self: super(OPERATION.templates[1], self).__init__(node)}
+    )
     with pytest.raises(ExtError, match='hls4ml already has a layer called Dense'):
         registry.register_operation(altered(nodes=(node,), templates=(config, call)))
 

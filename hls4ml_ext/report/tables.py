@@ -84,8 +84,8 @@ def verdict(results: dict) -> Panel:
     """Whether the C simulation equals Keras."""
     wrong, values = results['mismatches']['wrong'], results['mismatches']['values']
     if wrong == 0:
-        return Panel(f'The C simulation equals Keras bit for bit: 0 of {values:,} values differ.', border_style='green', expand=False)
-    layer = results['mismatches']['first']
-    return Panel(
-        f'The C simulation differs from Keras: {wrong:,} of {values:,} values, first in {layer}.', border_style='red'
-    )
+        text, colour = f'The C simulation equals Keras bit for bit: 0 of {values:,} values differ.', 'green'
+    else:
+        first = results['mismatches']['first']
+        text, colour = f'The C simulation differs from Keras: {wrong:,} of {values:,} values, first in {first}.', 'red'
+    return Panel(text, border_style=colour, expand=False)

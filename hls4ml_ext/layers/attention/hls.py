@@ -58,7 +58,7 @@ class ExactAttention(ExactLayer):
     def initialize(self):
         super().initialize()
         for name, (values, stored_type) in self.attributes.attributes.pop('rom').items():
-            self.add_exact_weights(name, name, stored_type, values)
+            self.add_exact_weights(name, f'{name}_table', stored_type, values)  # exp2 and exp10 are functions of C
 
     @property
     def reuse(self) -> int:

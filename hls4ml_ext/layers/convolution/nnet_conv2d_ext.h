@@ -46,6 +46,7 @@ void conv2d(hls::stream<data_T> &data, hls::stream<res_T> &res, typename CONFIG_
     // A pixel is written where it was read; the next access to that address is a row later.
     const int line_distance = CONFIG_T::in_width;
     #pragma HLS DEPENDENCE variable=line inter RAW distance=line_distance true
+    (void)line_distance; // only the pragma uses it
     x_T window[CONFIG_T::filt_height][CONFIG_T::filt_width][CONFIG_T::n_chan];
     #pragma HLS ARRAY_PARTITION variable=window complete dim=0
     x_T patch[n_in];
@@ -54,8 +55,8 @@ void conv2d(hls::stream<data_T> &data, hls::stream<res_T> &res, typename CONFIG_
     #pragma HLS ARRAY_PARTITION variable=acc complete
     res_T pixel_out;
 
-    int pos = 0, col_in = 0;                       // the pixel that enters the window
-    int row = 0, col = 0, tap = slide::first_tap;  // the next output and the position of its last tap
+    int pos = 0, col_in = 0;                      // the pixel that enters the window
+    int row = 0, col = 0, tap = slide::first_tap; // the next output and the position of its last tap
     int in_fold = 0, out_fold = 0;
     bool emit = false;
 
@@ -102,7 +103,7 @@ conv2d_cycles:
                 #pragma HLS UNROLL
                 const int out = out_fold * pe + p;
                 acc_T sum = dot<CONFIG_T::acc_width, simd, CONFIG_T::multiplier>(&patch[in_fold * simd],
-                                                                                &weights[address * word + p * simd]);
+                                                                                 &weights[address * word + p * simd]);
                 acc[p] = (in_fold == 0 ? align<acc_T, acc_frac - bias_frac>(to_stored(biases[out])) : acc[p]) +
                          align<acc_T, acc_frac - product_frac>(sum);
                 if (in_fold == CONFIG_T::fold_in - 1)

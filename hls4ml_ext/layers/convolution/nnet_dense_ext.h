@@ -58,7 +58,7 @@ dense_pixels:
                     #pragma HLS UNROLL
                     const int out = out_fold * pe + p;
                     acc_T sum = dot<CONFIG_T::acc_width, simd, CONFIG_T::multiplier>(&pixel[in_fold * simd],
-                                                                                    &weights[address * word + p * simd]);
+                                                                                     &weights[address * word + p * simd]);
                     acc[out] =
                         (i == 0 && in_fold == 0 ? align<acc_T, acc_frac - bias_frac>(to_stored(biases[out])) : acc[out]) +
                         align<acc_T, acc_frac - product_frac>(sum);

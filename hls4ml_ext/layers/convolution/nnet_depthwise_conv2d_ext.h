@@ -40,6 +40,7 @@ void depthwise_conv2d(hls::stream<data_T> &data, hls::stream<res_T> &res,
     // A pixel is written where it was read; the next access to that address is a row later.
     const int line_distance = CONFIG_T::in_width;
     #pragma HLS DEPENDENCE variable=line inter RAW distance=line_distance true
+    (void)line_distance; // only the pragma uses it
     x_T window[CONFIG_T::filt_height][CONFIG_T::filt_width][CONFIG_T::n_chan];
     #pragma HLS ARRAY_PARTITION variable=window complete dim=0
     x_T patch[slide::n_taps][CONFIG_T::n_chan];
@@ -106,8 +107,8 @@ depthwise_cycles:
             for (int p = 0; p < pe; p++) {
                 #pragma HLS UNROLL
                 const int c = group * pe + p;
-                const acc_T sum = align<acc_T, acc_frac - bias_frac>(to_stored(biases[c])) +
-                                  align<acc_T, acc_frac - product_frac>(acc[p]);
+                const acc_T sum =
+                    align<acc_T, acc_frac - bias_frac>(to_stored(biases[c])) + align<acc_T, acc_frac - product_frac>(acc[p]);
                 pixel_out[c] = requantize<typename res_T::value_type, CONFIG_T::acc_width, acc_frac>(sum);
             }
             if (group < CONFIG_T::fold_out - 1) {

@@ -54,8 +54,12 @@ template <int W, bool S> struct int_of {
 };
 #else
 template <int W, bool S> struct int_of;
-template <int W> struct int_of<W, true> { typedef ap_int<W> type; };
-template <int W> struct int_of<W, false> { typedef ap_uint<W> type; };
+template <int W> struct int_of<W, true> {
+    typedef ap_int<W> type;
+};
+template <int W> struct int_of<W, false> {
+    typedef ap_uint<W> type;
+};
 #endif
 
 // int_t<W>: signed integer of W bits. stored_t<T>: the stored integer of the fixed-point type T.
@@ -185,8 +189,7 @@ template <int W> struct multiply<W, mult_lut> {
 #endif
 
 // sum_i x[i] * w[i] of N stored integers, as an adder tree: N multipliers, no feedback.
-template <int W, int N, mult_impl IMPL, class x_T, class weight_T>
-inline int_t<W> dot(const x_T x[N], const weight_T w[N]) {
+template <int W, int N, mult_impl IMPL, class x_T, class weight_T> inline int_t<W> dot(const x_T x[N], const weight_T w[N]) {
     #pragma HLS INLINE
     int_t<W> sum = 0;
 dot_terms:
@@ -202,7 +205,8 @@ dot_terms:
 // two processes stand at the borders. One pixel a cycle.
 // ---------------------------------------------------------------------------------------------------------------
 
-template <class data_T, class pixel_T, int N_PIXELS> void to_stream(data_T data[N_PIXELS * pixel_T::size], hls::stream<pixel_T> &res) {
+template <class data_T, class pixel_T, int N_PIXELS>
+void to_stream(data_T data[N_PIXELS * pixel_T::size], hls::stream<pixel_T> &res) {
 to_stream_pixels:
     for (int i = 0; i < N_PIXELS; i++) {
         #pragma HLS PIPELINE II=1
@@ -215,7 +219,8 @@ to_stream_pixels:
     }
 }
 
-template <class pixel_T, class res_T, int N_PIXELS> void from_stream(hls::stream<pixel_T> &data, res_T res[N_PIXELS * pixel_T::size]) {
+template <class pixel_T, class res_T, int N_PIXELS>
+void from_stream(hls::stream<pixel_T> &data, res_T res[N_PIXELS * pixel_T::size]) {
 from_stream_pixels:
     for (int i = 0; i < N_PIXELS; i++) {
         #pragma HLS PIPELINE II=1

@@ -25,8 +25,8 @@ add_pixels:
         res_T pixel_out;
         for (unsigned c = 0; c < res_T::size; c++) {
             #pragma HLS UNROLL
-            const acc_T sum = align<acc_T, acc_frac - frac1>(to_stored(pixel1[c])) +
-                              align<acc_T, acc_frac - frac2>(to_stored(pixel2[c]));
+            const acc_T sum =
+                align<acc_T, acc_frac - frac1>(to_stored(pixel1[c])) + align<acc_T, acc_frac - frac2>(to_stored(pixel2[c]));
             pixel_out[c] = requantize<typename res_T::value_type, CONFIG_T::acc_width, acc_frac>(sum);
         }
         res.write(pixel_out);

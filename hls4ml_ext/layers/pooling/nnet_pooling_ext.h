@@ -28,6 +28,7 @@ template <class data_T, class res_T, typename CONFIG_T> void pool2d(hls::stream<
     // A pixel is written where it was read; the next access to that address is a row later.
     const int line_distance = CONFIG_T::in_width;
     #pragma HLS DEPENDENCE variable=line inter RAW distance=line_distance true
+    (void)line_distance; // only the pragma uses it
     x_T window[CONFIG_T::filt_height][CONFIG_T::filt_width][CONFIG_T::n_chan];
     #pragma HLS ARRAY_PARTITION variable=window complete dim=0
 
@@ -107,8 +108,9 @@ global_pool2d_pixels:
                 acc[c] = acc[c] + x;
             else
                 acc[c] = x > acc[c] ? x : acc[c];
-            result[c] = requantize<typename res_T::value_type, CONFIG_T::acc_width,
-                                   fixed_traits<in_T>::frac + CONFIG_T::scale_frac>(acc_T(acc[c] * CONFIG_T::scale));
+            result[c] =
+                requantize<typename res_T::value_type, CONFIG_T::acc_width, fixed_traits<in_T>::frac + CONFIG_T::scale_frac>(
+                    acc_T(acc[c] * CONFIG_T::scale));
         }
     }
     res.write(result);

@@ -47,7 +47,11 @@ class TestRelu(ExactnessTest):
                 'linear': [conv('l'), keras.layers.Activation('linear', name='linear')],
                 'fused': [conv('f'), keras.layers.ReLU(name='fused')],
                 'twice': [conv('t'), keras.layers.ReLU(name='t1'), keras.layers.ReLU(name='twice')],
-                'then_quantizer': [conv('q'), keras.layers.ReLU(name='q1'), QActivation('quantized_bits(5,1,alpha=1)', name='q2')],
+                'then_quantizer': [
+                    conv('q'),
+                    keras.layers.ReLU(name='q1'),
+                    QActivation('quantized_bits(5,1,alpha=1)', name='q2'),
+                ],
                 'pool': [conv('p'), keras.layers.MaxPooling2D(2, name='p1'), keras.layers.ReLU(name='p2')],
             },
         )
@@ -60,7 +64,11 @@ class TestWithoutHardware(ExactnessTest):
         'identity': lambda: branches(
             (3, 4, 2),
             {
-                'dropout': [conv('a'), keras.layers.Dropout(0.5, name='dropout'), QActivation('quantized_relu(4,1)', name='aq')],
+                'dropout': [
+                    conv('a'),
+                    keras.layers.Dropout(0.5, name='dropout'),
+                    QActivation('quantized_relu(4,1)', name='aq'),
+                ],
                 'spatial': [conv('b'), keras.layers.SpatialDropout2D(0.5, name='spatial')],
                 'identity': [conv('c'), keras.layers.Identity(name='identity')],
                 'gaussian': [conv('d'), keras.layers.GaussianDropout(0.5, name='gaussian')],
@@ -89,7 +97,9 @@ def shared_by_an_identity():
     x = inputs = keras.Input((4, 4, 2))
     y = conv('c1')(QActivation(INPUT, name='q')(x))
     drop = keras.layers.Dropout(0.2, name='drop')(y)
-    return randomize(keras.Model(inputs, [QActivation('quantized_bits(3,1,alpha=1)', name='a')(drop), keras.layers.ReLU(name='r')(y)]))
+    return randomize(
+        keras.Model(inputs, [QActivation('quantized_bits(3,1,alpha=1)', name='a')(drop), keras.layers.ReLU(name='r')(y)])
+    )
 
 
 class TestShared(ExactnessTest):
@@ -115,7 +125,12 @@ def denses():
         {
             'flat': [keras.layers.Flatten(name='f1'), dense('flat')],
             'flat_conv': [conv('c2', activation=relu), keras.layers.Flatten(name='f2'), dense('flat_conv', 6)],
-            'global': [conv('c3'), keras.layers.GlobalMaxPooling2D(name='g3'), QActivation(relu, name='q3'), dense('global')],
+            'global': [
+                conv('c3'),
+                keras.layers.GlobalMaxPooling2D(name='g3'),
+                QActivation(relu, name='q3'),
+                dense('global'),
+            ],
             'pixels': [dense('pixels', 4, activation=relu)],
             'pixels_flat': [dense('p5', 4, activation=relu), keras.layers.Flatten(name='f5'), dense('pixels_flat')],
             'two': [keras.layers.Flatten(name='f6'), dense('d6', 8, activation=relu), dense('two', use_bias=False)],
@@ -132,7 +147,11 @@ class TestDense(ExactnessTest):
 class TestVector(ExactnessTest):
     """A model without images."""
 
-    models = {'vector': lambda: branches((12,), {'a': [dense('d1', 8, activation='quantized_relu(6,1)'), dense('a')], 'b': dense('b', 1)})}
+    models = {
+        'vector': lambda: branches(
+            (12,), {'a': [dense('d1', 8, activation='quantized_relu(6,1)'), dense('a')], 'b': dense('b', 1)}
+        )
+    }
     reuse_factors = (1, 'mixed')
 
 
@@ -140,7 +159,9 @@ def nested():
     inner_in = keras.Input((5, 5, 3))
     y = QActivation('quantized_bits(6,1,alpha=1)', name='qi')(conv('c1')(inner_in))
     inner = keras.Model(inner_in, conv('c2')(y), name='inner')
-    sequence = keras.Sequential([keras.Input((3, 3, 3)), QActivation('quantized_relu(5,1)', name='r'), conv('c1')], name='sequence')
+    sequence = keras.Sequential(
+        [keras.Input((3, 3, 3)), QActivation('quantized_relu(5,1)', name='r'), conv('c1')], name='sequence'
+    )
     x = inputs = keras.Input((6, 6, 2))
     x = QActivation('quantized_bits(7,1,alpha=1)', name='q1')(conv('c1')(QActivation(INPUT, name='q')(x)))
     return randomize(keras.Model(inputs, QActivation('quantized_bits(5,1,alpha=1)', name='last')(sequence(inner(x)))))
@@ -185,7 +206,9 @@ def test_two_inputs(tmp_path):
 
 def test_too_many_consumers_of_a_stream(tmp_path):
     model = branches((3, 4, 2), {f'b{i}': conv(f'b{i}') for i in range(8)}, group=8)
-    with pytest.raises(hls4ml_ext.ConversionError, match="8 layers use its output, and hls4ml copies a stream at most 7 times"):
+    with pytest.raises(
+        hls4ml_ext.ConversionError, match='8 layers use its output, and hls4ml copies a stream at most 7 times'
+    ):
         convert(model, tmp_path / 'p')
     convert(model, tmp_path / 'p', io_type='io_parallel')
 

@@ -1,0 +1,193 @@
+"""The command line, from a project file to results.json."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import hls4ml_ext
+from hls4ml_ext.cli import app
+from hls4ml_ext.run import MARK
+
+PROJECTS = Path(__file__).parents[1] / 'projects'
+
+TINY = {
+    'seed': 1,
+    'data': {'source': 'digits', 'limit': 40},
+    'model': {
+        'builder': 'ode_mhsa',
+        'stem': {'filters': 4},
+        'widths': [4],
+        'ode': {'n_steps': 2},
+        'mhsa': {'heads': 1, 'key_dim': 3, 'n_steps': 1},
+    },
+    'training': {'batch_size': 128, 'validation_fraction': 0, 'qat': {'epochs': 2, 'learning_rate': 0.01}},
+    'hls': {'reuse_factor': 2, 'layers': {'ode1.pw1': {'reuse_factor': 4}}},
+}
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={'COLUMNS': '100'})
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    path = tmp_path_factory.mktemp('cli') / 'tiny.yml'
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+@pytest.fixture(scope='module')
+def trained(tiny):
+    """A run directory with a trained model in it."""
+    result = invoke('train', tiny, '-o', tiny.parent / 'run')
+    assert result.exit_code == 0, result.output
+    return tiny.parent / 'run'
+
+
+def test_help_is_quick_and_needs_no_keras():
+    code = "import sys, hls4ml_ext.cli as c\ntry: c.app(['run', '--help'])\nexcept SystemExit: print('keras' in sys.modules)"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith('False\n')
+    assert 'PROJECT.yml' in done.stdout
+    for command in ('run', 'train', 'convert', 'simulate'):
+        assert command in invoke('--help').output
+
+
+def test_run(tiny, trained):
+    result = invoke('run', tiny, '-o', trained)
+    assert result.exit_code == 0, result.output
+    assert 'The C simulation equals Keras bit for bit: 0 of' in result.output
+    assert 'is up to date' in result.output
+    assert max(map(len, result.output.splitlines())) <= 100
+    results = json.loads((trained / 'results.json').read_text())
+    assert results['mismatches']['wrong'] == results['mismatches']['outputs'] == 0
+    assert results['accuracy']['keras'] == results['accuracy']['csim']
+    assert results['seed'] == 1
+    assert {'python', 'keras', 'tensorflow', 'hls4ml', 'qkeras-v3', 'hls4ml-ext'} <= set(results['versions'])
+    assert {'qat', 'convert', 'compile', 'simulate', 'compare'} <= set(results['seconds'])
+    layers = {layer['name']: layer for layer in results['layers']}
+    assert [name for name in layers if 'mismatches' in layers[name]] == ['stem', 'ode1', 'mhsa', 'pool', 'logits']
+    assert layers['stem']['values'] == 40 * 8 * 8 * 4
+    inner = {layer['name']: layer for layer in layers['ode1']['layers']}
+    assert inner['ode1.pw1']['reuse_factor'] == 4
+    assert inner['ode1.pw1']['weight_bits'] == 4 * 4 * 4 + 4 * 12
+    assert layers['mhsa']['parameters'] == sum(layer['parameters'] for layer in layers['mhsa']['layers'])
+    import keras
+
+    assert results['model']['parameters'] == keras.models.load_model(trained / 'model.keras').count_params()
+    training = json.loads((trained / 'training.json').read_text())
+    assert len(training['phases'][0]['history']['loss']) == 2
+    assert (trained / 'hls' / 'firmware' / 'myproject.cpp').is_file()
+
+
+def test_a_single_different_value_fails(tiny, trained, monkeypatch):
+    simulate = hls4ml_ext.simulate
+
+    def broken(*args, **kwargs):
+        y = simulate(*args, **kwargs)
+        y[7, 3] += 2**-8
+        return y
+
+    monkeypatch.setattr(hls4ml_ext, 'simulate', broken)
+    result = invoke('simulate', tiny, '-o', trained)
+    assert result.exit_code == 1
+    assert 'The C simulation differs from Keras: 1 of' in result.output
+    assert json.loads((trained / 'results.json').read_text())['mismatches']['outputs'] == 1
+
+
+def test_convert(tiny, trained):
+    result = invoke('convert', tiny, '-o', trained)
+    assert result.exit_code == 0, result.output
+    assert 'attention.core' in result.output
+    assert 'ap_fixed' in (trained / 'hls' / 'firmware' / 'defines.h').read_text()
+
+
+def test_convert_and_simulate_want_a_model_of_this_project(tiny, trained, tmp_path):
+    for command in ('convert', 'simulate'):
+        result = invoke(command, tiny, '-o', tmp_path / 'new')
+        assert result.exit_code == 2
+        assert "model.keras' is missing. Make it: hls4ml-ext train" in result.output.replace('\n', '')
+    changed = tmp_path / 'tiny.yml'
+    changed.write_text(yaml.safe_dump({**TINY, 'seed': 2}))
+    result = invoke('convert', changed, '-o', trained)
+    assert result.exit_code == 2
+    assert 'is from another version of the project' in result.output.replace('\n', '')
+
+
+def test_a_model_file(trained, tmp_path):
+    (tmp_path / 'model.keras').write_bytes((trained / 'model.keras').read_bytes())
+    x = np.random.default_rng(0).uniform(-1, 1, (6, 8, 8, 1))
+    np.savez(tmp_path / 'x.npz', images=x, labels=np.arange(6) % 2)
+    project = {'model': 'model.keras', 'data': {'source': 'npz', 'path': 'x.npz', 'test_fraction': 0.5}}
+    (tmp_path / 'file.yml').write_text(yaml.safe_dump(project))
+    result = invoke('run', tmp_path / 'file.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 0, result.output
+    np.savez(tmp_path / 'x.npz', images=x[:, :7], labels=np.arange(6) % 2)
+    result = invoke('run', tmp_path / 'file.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 2
+    assert 'data: images of shape (7, 8, 1), but the model takes (8, 8, 1)' in result.output
+    (tmp_path / 'model.keras').write_bytes(b'no model')
+    result = invoke('train', tmp_path / 'file.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 2
+    assert "can't be loaded as a Keras model" in result.output
+
+
+def test_refusals(tiny, trained, tmp_path, monkeypatch):
+    (tmp_path / 'mine.txt').write_text('precious')
+    result = invoke('run', tiny, '-o', tmp_path)
+    assert result.exit_code == 2
+    assert 'has files in it and is not a run of hls4ml-ext' in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ['mine.txt']
+    result = invoke('run', tiny, '-o', tmp_path / 'mine.txt')
+    assert result.exit_code == 2
+    assert "can't be used" in result.output
+
+    result = invoke('run', tmp_path / 'none.yml')
+    assert result.exit_code == 2
+    assert result.output.startswith('error: there is no project file')
+
+    wrong = tmp_path / 'wrong.yml'
+    wrong.write_text(yaml.safe_dump({**TINY, 'hls': {'layers': {'ode1.pw7': {'reuse_factor': 4}}}}))
+    result = invoke('convert', wrong, '-o', trained)
+    assert result.exit_code == 2
+    assert "layer 'ode1.pw7': hls_config sets it, but the model has no such layer" in result.output
+
+    monkeypatch.setenv('PATH', str(tmp_path))
+    result = invoke('run', tiny, '-o', tmp_path / 'new')
+    assert result.exit_code == 2
+    assert 'C simulation needs g++' in result.output
+    assert not (tmp_path / 'new').exists()
+
+
+def test_runs_go_below_the_current_directory(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert invoke('convert', tiny).exit_code == 2  # nothing is trained
+    assert (tmp_path / 'runs' / 'tiny' / MARK).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.stock_compiler
+def test_digits(tmp_path):
+    result = invoke('run', PROJECTS / 'digits.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / 'run' / 'results.json').read_text())
+    assert results['accuracy']['csim'] >= 0.96
+    assert results['data']['test_images'] == 450
+
+
+@pytest.mark.slow
+def test_stl10_smoke(tmp_path):
+    project = yaml.safe_load((PROJECTS / 'stl10_smoke.yml').read_text())
+    project['data'] = {'source': 'stl10_smoke', 'crops': 4}  # whatever is in ../shared
+    (tmp_path / 'p.yml').write_text(yaml.safe_dump(project))
+    result = invoke('run', tmp_path / 'p.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / 'run' / 'results.json').read_text())
+    assert results['accuracy'] == {'keras': None, 'csim': None}
+    assert results['model']['parameters'] == 448746

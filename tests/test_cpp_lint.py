@@ -1,0 +1,190 @@
+"""The C++ headers: format, clang's warnings, and rules that an HLS tool would enforce late."""
+
+import re
+from pathlib import Path
+
+import cpp
+import format_cpp
+import keras
+import pytest
+from exactness import INPUT, convert, quietly, randomize
+from qkeras import QActivation, QConv2D, QDense, QDepthwiseConv2D
+
+import hls4ml_ext
+
+HEADERS = format_cpp.headers()
+KERNELS = [h for h in HEADERS if h.name != 'nnet_ext.h']
+W, B, A = 'quantized_bits(4,0,alpha=1)', 'quantized_bits(8,2,alpha=1)', 'quantized_bits(6,1,alpha=1)'
+
+
+def code_of(path: Path) -> str:
+    """A header without its comments, line by line."""
+    return '\n'.join(line.split('//')[0].rstrip() for line in path.read_text().splitlines())
+
+
+ids = {'ids': lambda path: path.name}
+
+
+@pytest.mark.parametrize('path', HEADERS, **ids)
+def test_format(path):
+    assert not format_cpp.difference(path), f'run: python tests/format_cpp.py\n{format_cpp.difference(path)}'
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# clang
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def everything(attention: str):
+    """A model with every kernel."""
+    x = inputs = keras.Input((8, 8, 3), name='image')
+    x = QConv2D(4, 3, padding='same', kernel_quantizer=W, bias_quantizer=B, name='c')(QActivation(INPUT, name='q')(x))
+    x = keras.layers.MaxPooling2D(2, name='pool')(QActivation(A, name='qc')(x))
+    state = keras.Input((4, 4, 4))
+    slope = QDepthwiseConv2D(3, padding='same', depthwise_quantizer=W, bias_quantizer=B, activation=A, name='d')(state)
+    slope = QConv2D(4, 1, kernel_quantizer=W, bias_quantizer=B, activation=A, name='p')(slope)
+    dynamics = keras.Model(state, slope)
+    x = hls4ml_ext.ODEBlock(
+        dynamics, n_steps=3, solver='midpoint', state_quantizer='quantized_bits(8,2,alpha=1)', name='ode'
+    )(x)
+    x = hls4ml_ext.MultiHeadSelfAttention2D(2, 2, attention=attention, output_quantizer=A, name='mhsa')(x)
+    x = hls4ml_ext.QLayerNormalization(output_quantizer=A, name='norm')(x)
+    y = QActivation('quantized_bits(4,1,alpha=1)', name='y')(x)
+    x = keras.layers.Add(name='add')([x, y])
+    x = keras.layers.GlobalAveragePooling2D(name='gap')(QActivation(A, name='qa')(x))
+    x = QDense(5, kernel_quantizer=W, bias_quantizer=B, name='fc')(QActivation(A, name='qg')(x))
+    return randomize(keras.Model(inputs, x))
+
+
+@pytest.fixture(scope='module', params=['io_stream', 'io_parallel'])
+def projects(request, tmp_path_factory):
+    """Written projects which, together, include every header and instantiate every kernel."""
+    written = []
+    for attention in ('relu', 'softmax'):
+        directory = tmp_path_factory.mktemp(f'lint_{attention}')
+        hls_model = convert(everything(attention), directory / 'p', request.param, reuse=2)
+        quietly(hls_model.write)
+        written.append(directory / 'p')
+    return written
+
+
+@pytest.mark.skipif(cpp.clang_tidy() is None, reason='clang-tidy is not installed')
+@pytest.mark.parametrize('integers', ['native', 'hardware'])
+def test_clang_has_no_warnings(integers, projects):
+    for project in projects:
+        flags = [cpp.HARDWARE_INTEGERS] if integers == 'hardware' else []
+        assert cpp.clang_warnings(project, 'myproject', *flags) == []
+
+
+@pytest.mark.skipif(cpp.clang_tidy() is None, reason='clang-tidy is not installed')
+def test_clang_finds_a_mistake(projects):
+    """The check above does look into our headers."""
+    header = projects[0] / 'firmware/nnet_utils/nnet_add_ext.h'
+    text = header.read_text()
+    header.write_text(text.replace('res_T pixel_out;', 'res_T pixel_out;\n        int forgotten = 3;'))
+    try:
+        assert any("unused variable 'forgotten'" in warning for warning in cpp.clang_warnings(projects[0], 'myproject'))
+    finally:
+        header.write_text(text)
+
+
+def test_projects_have_every_kernel(projects):
+    """Else the checks above would miss one."""
+    sources = ''.join(
+        p.read_text() for project in projects for p in (project / 'firmware').glob('*.*') if p.suffix in ('.cpp', '.h')
+    )
+    included = set(re.findall(r'#include "nnet_utils/(nnet_\w+\.h)"', sources))
+    headers = {h.name: set(re.findall(r'#include "(nnet_\w+\.h)"', h.read_text())) for h in HEADERS}
+    while True:
+        more = set().union(included, *(headers.get(name, set()) for name in included))
+        if more == included:
+            break
+        included = more
+    assert {h.name for h in HEADERS} <= included
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rules for synthesis
+# ---------------------------------------------------------------------------------------------------------------------
+
+FORBIDDEN = {
+    'dynamic memory': r'\bnew\b|\bdelete\b|\bmalloc\b|\bcalloc\b|\bfree\s*\(',
+    'a container of the standard library': r'\bstd::(vector|map|string|array|list|deque|unique_ptr|shared_ptr|function)\b',
+    'floating point': r'\b(float|double|long double)\b',
+    'static state': r'^\s+static\s+(?!const\b|constexpr\b)\w[\w:<>, ]*\s+\w+\s*(=|;|\[)',
+    'a while loop': r'\bwhile\s*\(',
+    'goto': r'\bgoto\b',
+    'assert': r'(?<!static_)\bassert\s*\(',
+    'printing': r'\bprintf\b|\bstd::(cout|cerr)\b',
+    'a non-blocking access of a stream': r'\.(read_nb|write_nb|empty|full)\s*\(',
+}
+
+
+def test_the_rule_against_static_state():
+    for text, bad in (
+        ('    static int count = 0;', True),
+        ('    static x_T line[3];', True),
+        ('    static const int n = 1;', False),
+        ('    static bool inside(int row, int col) {', False),
+        ('    static_assert(true, "");', False),
+    ):
+        assert bool(re.search(FORBIDDEN['static state'], text, re.MULTILINE)) == bad
+
+
+@pytest.mark.parametrize('rule', list(FORBIDDEN))
+@pytest.mark.parametrize('path', HEADERS, **ids)
+def test_forbidden(path, rule):
+    found = [
+        f'{path.name}:{i}: {line.strip()}'
+        for i, line in enumerate(code_of(path).splitlines(), 1)
+        if re.search(FORBIDDEN[rule], line)
+    ]
+    assert not found, f'{rule}: {found}'
+
+
+@pytest.mark.parametrize('path', HEADERS, **ids)
+def test_every_loop_is_pipelined_unrolled_or_flattened_into_one_that_is(path):
+    """A ``for`` starts with PIPELINE or UNROLL, with another loop, or with the call of a process of its own."""
+    lines = [line.strip() for line in code_of(path).splitlines() if line.strip()]
+    for i, line in enumerate(lines):
+        if re.match(r'for \(', line):
+            following = lines[i + 1 : i + 4]
+            body = next(text for text in following if not re.fullmatch(r'\w+:', text))
+            assert re.match(r'#pragma HLS (PIPELINE|UNROLL)|for \(|\w+(<CONFIG_T>)?\(', body), (
+                f'{path.name}: {line} is followed by {body}'
+            )
+
+
+@pytest.mark.parametrize('path', KERNELS, **ids)
+def test_pipelines_have_an_interval_of_one(path):
+    for pragma in re.findall(r'#pragma HLS PIPELINE.*', path.read_text()):
+        assert re.search(r'\bII=1\b', pragma), pragma
+
+
+@pytest.mark.parametrize('path', KERNELS, **ids)
+def test_pipelined_loops_have_labels(path):
+    """So that an HLS tool's report can be read."""
+    lines = [line.strip() for line in code_of(path).splitlines() if line.strip()]
+    for i, line in enumerate(lines):
+        if line.startswith('#pragma HLS PIPELINE'):
+            assert re.match(r'for \(', lines[i - 1]), f'{path.name}: PIPELINE behind {lines[i - 1]}'
+            assert re.fullmatch(r'\w+:', lines[i - 2]), f'{path.name}: no label before {lines[i - 1]}'
+
+
+@pytest.mark.parametrize('path', KERNELS, **ids)
+def test_headers_state_cycles_multipliers_and_storage(path):
+    if path.name == 'nnet_sliding_window.h':
+        return  # no kernel of its own
+    comment = '\n'.join(line for line in path.read_text().splitlines() if line.lstrip().startswith('//')).lower()
+    for word in ('cycles', 'storage'):
+        assert word in comment, f'{path.name} does not state its {word}'
+    assert 'multiplier' in comment or 'adder' in comment
+
+
+@pytest.mark.parametrize('path', HEADERS, **ids)
+def test_names(path):
+    text = path.read_text()
+    assert re.search(r'#ifndef (\w+)\n#define \1\n', text), 'no include guard'
+    assert 'namespace nnet {\nnamespace ext {' in text
+    assert all('/' not in name for name in re.findall(r'#include "(.*)"', text))
+    assert 'using namespace' not in text

@@ -1,0 +1,184 @@
+"""Project files: what they mean, and what a mistake in one says."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.project import BuiltModel, ModelFile, load_project
+
+PROJECTS = Path(__file__).parents[1] / 'projects'
+
+GOOD = {
+    'seed': 3,
+    'data': {'source': 'digits'},
+    'model': {'builder': 'ode_mhsa', 'preset': '8x8'},
+    'training': {'qat': {'epochs': 2}},
+}
+
+
+def write(directory, **changes) -> Path:
+    """A project file: GOOD with other values; None removes a key, and a dict changes what it names."""
+    content = copy.deepcopy(GOOD)
+    for key, value in changes.items():
+        if value is None:
+            del content[key]
+        elif isinstance(value, dict) and isinstance(content.get(key), dict):
+            content[key].update(value)
+        else:
+            content[key] = value
+    path = directory / 'p.yml'
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.mark.parametrize('name', ['digits', 'stl10_smoke'])
+def test_shipped_projects_are_valid(name):
+    project = load_project(PROJECTS / f'{name}.yml')
+    assert project.name == name
+    assert isinstance(project.model, BuiltModel)
+    assert project.random_weights == (name == 'stl10_smoke')
+
+
+def test_defaults(tmp_path):
+    project = load_project(write(tmp_path))
+    assert (project.name, project.seed) == ('p', 3)
+    assert (project.hls.backend, project.hls.io_type, project.hls.reuse_factor) == ('Vitis', 'io_stream', 1)
+    assert (project.quantization.weights, project.quantization.activations, project.quantization.state) == (4, 8, 12)
+    assert (project.training.pretrain.epochs, project.training.qat.epochs) == (0, 2)
+
+
+def test_preset_is_filled_in_group_by_group(tmp_path):
+    knobs = load_project(write(tmp_path, model={'preset': '96x96', 'ode': {'n_steps': 9}, 'mhsa': {'heads': 2}})).model.knobs
+    assert (knobs.ode.n_steps, knobs.ode.depth) == (9, 2)
+    assert (knobs.mhsa.heads, knobs.mhsa.key_dim) == (2, 48)
+    assert knobs.widths == [64, 128, 256]
+
+
+def test_numbers_as_yaml_writes_them(tmp_path):
+    """1e-3 without a point is a string to YAML."""
+    path = tmp_path / 'p.yml'
+    path.write_text(yaml.safe_dump(GOOD).replace('epochs: 2', 'epochs: 2\n    learning_rate: 1e-3'))
+    assert load_project(path).training.qat.learning_rate == 0.001
+
+
+def test_hls_config(tmp_path):
+    layers = {'ode1.pw1': {'reuse_factor': 4, 'weight_storage': 'bram'}, 'ode1': {'state_storage': 'bram'}}
+    project = load_project(write(tmp_path, hls={'reuse_factor': 8, 'layers': layers}))
+    assert project.hls.hls_config() == {
+        'Model': {'ReuseFactor': 8},
+        'LayerName': {'ode1.pw1': {'ReuseFactor': 4, 'WeightStorage': 'bram'}, 'ode1': {'StateStorage': 'bram'}},
+    }
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'model': {'ode': {'solver': 'eulr'}}}, "model.ode.solver: 'eulr' is not one of euler, midpoint, heun, rk4"),
+        ({'model': {'ode': {'n_steps': 0}}}, 'model.ode.n_steps: 0 must be at least 1'),
+        ({'model': {'ode': {'n_steps': 'x'}}}, "model.ode.n_steps: 'x' is not an integer"),
+        ({'model': {'ode': {'n_steps': [1, 2, 3]}}}, 'model.ode.n_steps: it has 3 numbers, but widths has 2 stages'),
+        ({'model': {'ode': {'sover': 'rk4'}}}, "model.ode.sover: unknown key. Did you mean 'solver'?"),
+        ({'model': {'ode': 3}}, 'model.ode: 3 is not a group of keys'),
+        ({'model': {'mhsa': {'heads': 1.5}}}, 'model.mhsa.heads: 1.5 is not an integer'),
+        ({'model': {'mhsa': {'position': 'absolute'}}}, "model.mhsa.position: 'absolute' is not one of relative, additive"),
+        ({'model': {'widths': [3, 'a']}}, "model.widths.1: 'a' is not an integer"),
+        ({'model': {'preset': '9x9'}}, "model.preset: '9x9' is not one of 8x8, 96x96"),
+        ({'model': {'builder': 'resnet'}}, "model.builder: 'resnet' is not one of ode_mhsa"),
+        ({'model': {'builder': None}}, 'model.builder: is missing. Use one of ode_mhsa'),
+        ({'model': 3}, 'model: give a builder with its knobs, or the path of a .keras file'),
+        ({'model': None}, 'model: is missing'),
+        ({'data': None}, 'data: is missing'),
+        ({'data': 'digit'}, "data.source: 'digit' is not one of digits, npz, stl10_smoke"),
+        ({'data': {'source': 'npz'}}, 'data.path: is missing'),
+        ({'data': {'test_fraction': 1}}, 'data.test_fraction: 1 must be less than 1'),
+        ({'training': None}, "training: is missing. Give its phases, or 'none' for random weights"),
+        ({'training': 'non'}, "training: 'non' is neither 'none' nor a group of phases"),
+        ({'training': {'qat': {'epochs': -1}}}, 'training.qat.epochs: -1 must be at least 0'),
+        ({'training': {'qat': {'learning_rate': 0}}}, 'training.qat.learning_rate: 0 must be more than 0'),
+        ({'training': {'batch_size': True}}, 'training.batch_size: True is not an integer'),
+        ({'training': {'epochs': 3}}, 'training.epochs: unknown key. Known keys: batch_size, validation_fraction, '),
+        ({'quantization': {'weights': 40}}, 'quantization.weights: 40 must be at most 12'),
+        ({'hls': {'backend': 'Quartus'}}, "hls.backend: 'Quartus' is not one of Vitis, Vivado"),
+        ({'hls': {'io_type': 'io_serial'}}, "hls.io_type: 'io_serial' is not one of io_stream, io_parallel"),
+        ({'hls': {'clock_period': 0}}, 'hls.clock_period: 0 must be more than 0'),
+        ({'hls': {'reuse_facto': 3}}, "hls.reuse_facto: unknown key. Did you mean 'reuse_factor'?"),
+        ({'hls': {'layers': {'ode1.pw1': {'reuse_factor': 0}}}}, 'hls.layers.ode1.pw1.reuse_factor: 0 must be at least 1'),
+        ({'hls': {'layers': {'a': {'colour': 1}}}}, 'hls.layers.a.colour: unknown key. Known keys: reuse_factor, '),
+        ({'seed': -1}, 'seed: -1 must be at least 0'),
+        ({'name': '../x'}, "name: '../x' may have letters, digits, dots, dashes and underscores only"),
+        ({'sed': 1}, "sed: unknown key. Did you mean 'seed'?"),
+        ({'path': 'x'}, 'path: unknown key. Known keys: name, seed, model, data, training, quantization, hls'),
+    ],
+)  # fmt: skip
+def test_mistakes(changes, message, tmp_path):
+    path = write(tmp_path, **changes)
+    with pytest.raises(ProjectError) as error:
+        load_project(path)
+    assert str(error.value).startswith(f'{path}: {message}')
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_every_mistake_has_a_line(tmp_path):
+    path = write(tmp_path, model={'ode': {'solver': 'eulr', 'n_steps': 0}}, hls={'backend': 'x'}, data='y')
+    with pytest.raises(ProjectError) as error:
+        load_project(path)
+    assert len(str(error.value).splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('seed: [', 'not YAML in line 1: '),
+        ('seed: 1\nseed: 2\n', "not YAML in line 2: key 'seed' is given twice"),
+        ('- 1\n', 'a project file has sections such as model and data; this one has none'),
+        ('', 'a project file has sections such as model and data; this one has none'),
+    ],
+)
+def test_files_that_are_no_projects(text, message, tmp_path):
+    path = tmp_path / 'p.yml'
+    path.write_text(text)
+    with pytest.raises(ProjectError) as error:
+        load_project(path)
+    assert message in str(error.value)
+
+
+def test_missing_files(tmp_path):
+    with pytest.raises(ProjectError, match='there is no project file'):
+        load_project(tmp_path / 'none.yml')
+    with pytest.raises(ProjectError, match=f"p.yml: data.path: there is no file '{tmp_path}/a.npz'"):
+        load_project(write(tmp_path, data={'source': 'npz', 'path': 'a.npz'}, training='none'))
+    with pytest.raises(ProjectError, match=f"p.yml: model.file: there is no file '{tmp_path}/m.keras'"):
+        load_project(write(tmp_path, model='m.keras', training=None))
+
+
+def test_paths_start_from_the_project_file(tmp_path, monkeypatch):
+    (tmp_path / 'sub').mkdir()
+    (tmp_path / 'm.keras').write_bytes(b'')
+    np.savez(tmp_path / 'd.npz', images=1)
+    path = write(tmp_path / 'sub', model='../m.keras', training=None, data={'source': 'npz', 'path': '../d.npz'})
+    content = yaml.safe_load(path.read_text())
+    monkeypatch.chdir('/')
+    project = load_project(path)
+    assert content['model'] == '../m.keras'
+    assert isinstance(project.model, ModelFile)
+    assert (project.model.file, project.data.path) == (tmp_path / 'm.keras', tmp_path / 'd.npz')
+
+
+def test_a_model_file_has_no_bit_widths(tmp_path):
+    (tmp_path / 'm.keras').write_bytes(b'')
+    with pytest.raises(ProjectError, match='quantization: the model comes from m.keras and is taken as it is'):
+        load_project(write(tmp_path, model='m.keras', training=None, quantization={'weights': 3}))
+    with pytest.raises(ProjectError, match='training: the model comes from m.keras'):
+        load_project(write(tmp_path, model='m.keras'))
+
+
+def test_fingerprint_follows_the_model_but_not_the_hardware(tmp_path):
+    first = load_project(write(tmp_path)).fingerprint()
+    assert load_project(write(tmp_path, hls={'reuse_factor': 7})).fingerprint() == first
+    others = [{'seed': 4}, {'model': {'widths': [5, 6]}}, {'quantization': {'weights': 3}}, {'training': {'batch_size': 5}}]
+    for changes in others:
+        assert load_project(write(tmp_path, **changes)).fingerprint() != first

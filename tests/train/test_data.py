@@ -1,0 +1,80 @@
+"""Data sets."""
+
+import numpy as np
+import pytest
+
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.quantizers import activation_type, resolve
+from hls4ml_ext.train.data import from_uint8, load
+from hls4ml_ext.train.sources import Digits, Npz, Stl10Smoke
+
+
+def test_digits_are_split_by_class_and_seed():
+    a, b, c = (load(Digits(), seed) for seed in (0, 0, 1))
+    assert a.x_train.shape == (1347, 8, 8, 1)
+    assert a.x_test.shape == (450, 8, 8, 1)
+    assert (a.x_test == b.x_test).all()
+    assert not (a.x_test == c.x_test).all()
+    counts = np.bincount(a.y_test)
+    assert counts.min() >= 43
+    assert counts.max() <= 46
+    assert (a.x_train.min(), a.x_train.max()) == (0, 1)
+
+
+def test_bytes_are_numbers_of_eight_bits():
+    x = from_uint8(np.arange(256, dtype=np.uint8))
+    assert (activation_type(resolve('quantized_bits(8,0,alpha=1)'), 'x').quantize(x) == x).all()
+
+
+def test_limit():
+    data = load(Digits(limit=7), 0)
+    assert (len(data.x_test), len(data.y_test), len(data.x_train)) == (7, 7, 1347)
+
+
+def test_stl10_smoke_without_the_file(tmp_path):
+    data = load(Stl10Smoke(path=tmp_path / 'none.npz', crops=3), 0)
+    assert data.x_train.shape == data.x_test.shape == (3, 96, 96, 3)
+    assert data.y_test is None
+    assert not (data.x_train == data.x_test).all()
+    assert (load(Stl10Smoke(crops=3), 0).x_test == data.x_test).all()
+
+
+def test_stl10_smoke_with_the_file(tmp_path):
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (5, 96, 96, 3), dtype=np.uint8), np.arange(5)
+    np.savez(tmp_path / 'x.npz', images=images, labels=labels, official_test_index=labels)
+    data = load(Stl10Smoke(path=tmp_path / 'x.npz', crops=2), 0)
+    assert (data.x_test == (images / 128 - 1)).all()
+    assert (data.y_test == labels).all()
+    assert data.n_classes == 10
+
+
+def test_npz_with_and_without_a_split(tmp_path):
+    x, y = np.random.default_rng(0).uniform(-1, 1, (40, 4, 4, 1)), np.arange(40) % 4
+    np.savez(tmp_path / 'one.npz', images=x, labels=y)
+    np.savez(tmp_path / 'two.npz', x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+    one, two = (load(Npz(path=tmp_path / f'{name}.npz', test_fraction=0.25), 0) for name in ('one', 'two'))
+    assert (len(one.x_train), len(one.x_test), one.n_classes, one.x_test.dtype) == (30, 10, 4, np.float32)
+    assert (len(two.x_train), len(two.x_test), two.n_classes) == (40, 8, 4)
+
+
+@pytest.mark.parametrize(
+    ('arrays', 'message'),
+    [
+        ({'images': np.zeros((2, 4, 4, 1))}, 'has no array labels; it has images'),
+        ({'images': np.zeros((2, 4, 4)), 'labels': np.zeros(2, int)}, r'images has shape \(2, 4, 4\)'),
+        ({'images': np.zeros((2, 4, 4, 1)), 'labels': np.zeros(3, int)}, r'labels has shape \(3,\)'),
+        ({'images': np.zeros((2, 4, 4, 1)), 'labels': np.zeros(2)}, 'type float64. Use 2 integers'),
+        ({'images': np.full((2, 4, 4, 1), np.nan), 'labels': np.zeros(2, int)}, '32 numbers of images are NaN'),
+        ({'images': np.zeros((2, 4, 4, 1)), 'labels': np.arange(2)}, '2 images of 2 classes cannot be split'),
+        (None, 'is not a readable .npz file'),
+    ],
+)
+def test_damaged_files(arrays, message, tmp_path):
+    path = tmp_path / 'x.npz'
+    if arrays is None:
+        path.write_bytes(b'PK\x03\x04 not a zip file')
+    else:
+        np.savez(path, **arrays)
+    with pytest.raises(ProjectError, match=message):
+        load(Npz(path=path), 0)
