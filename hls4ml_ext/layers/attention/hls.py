@@ -73,6 +73,10 @@ class ExactAttention(ExactLayer):
         return self.n_tokens + self.n_tokens**2 * self.reuse
 
     @property
+    def interval(self):
+        return self.n_tokens * self.reuse
+
+    @property
     def multipliers(self):
         return 2 * self.get_attr('n_heads') * self.get_attr('key_dim') // self.reuse
 

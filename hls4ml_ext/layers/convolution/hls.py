@@ -110,6 +110,10 @@ class ExactConv2D(WindowMixin, WeightedLayer):
         return self.n_positions - self.n_tokens + self.n_tokens * self.reuse
 
     @property
+    def interval(self):
+        return self.reuse
+
+    @property
     def multipliers(self):
         return self.weights['weight'].data_length // self.reuse
 
@@ -126,6 +130,7 @@ class ExactDepthwiseConv2D(WindowMixin, WeightedLayer):
     _expected_attributes = [Attribute(name, value_type=int) for name in WINDOW]
 
     cycles = ExactConv2D.cycles
+    interval = ExactConv2D.interval
     multipliers = ExactConv2D.multipliers
     macs = ExactConv2D.macs
 

@@ -78,6 +78,11 @@ class ExactLayer(Layer):
         return self.n_tokens
 
     @property
+    def interval(self) -> int:
+        """Cycles from one output token to the next, where the input does not keep it waiting."""
+        return -(-self.cycles // self.n_tokens)
+
+    @property
     def multipliers(self) -> int:
         """Products that the kernel computes in each cycle."""
         return 0

@@ -10,6 +10,7 @@ from hls4ml_ext import quantizers
 from hls4ml_ext.errors import ConversionError, ExtError
 from hls4ml_ext.fixed import FixedType, Range, fraction_bits, stored_integers
 from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
+from hls4ml_ext.layers.core.latency import dataflow_latency
 from hls4ml_ext.layers.core.subgraph import SubGraph
 from hls4ml_ext.layers.core.templates import token_type
 
@@ -73,11 +74,8 @@ class ExactODEBlock(ExactLayer):
 
     @property
     def dynamics_latency(self) -> int:
-        """Cycles of one evaluation of the dynamics: its slowest kernel, and until its first token has come through."""
-        slowest = max([n.cycles for n in self.inner_layers()] + [self.n_tokens])
-        interval = -(-slowest // self.n_tokens)
-        fill = sum(int(n.last_input_of(i)[0]) for n in self.inner_layers() for i in range(1))
-        return slowest + fill * interval
+        """Cycles of one evaluation of the dynamics."""
+        return dataflow_latency(self.dynamics)
 
     @property
     def cycles(self):

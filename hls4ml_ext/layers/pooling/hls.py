@@ -31,6 +31,10 @@ class ExactPooling2D(WindowMixin, ExactLayer):
         return self.n_positions
 
     @property
+    def interval(self):
+        return 1
+
+    @property
     def multipliers(self):
         return 0 if self.get_attr('scale') == 1 else self.get_attr('n_chan')
 

@@ -188,6 +188,10 @@ def test_cycles_follow_the_formula():
     assert ode.evaluations == 10
     assert ode.cycles == 2 * 20 + 10 * (ode.dynamics_latency + 20)
     assert slowest <= ode.dynamics_latency <= slowest + 3 * 6 * len(ode.inner_layers())
+    # The first token of the 3x3 convolution needs 4 + 2 tokens (a row and a pixel, and itself) of a kernel that makes one each
+    # cycle; from then on it makes a token every 3 cycles, and so does the pointwise convolution behind it, one token later.
+    by_hand = {'activation': 1, 'depthwise': 6 + 3 * 20, 'pointwise': 3}
+    assert ode.dynamics_latency == sum(by_hand.values())
     assert ode.macs == 10 * 20 * (9 * 3 + 3 * 3)
 
 
