@@ -100,11 +100,11 @@ def main():
     import hls4ml_ext
     from models import ode_mhsa
 
-    keras.utils.set_random_seed(0)
     figures = {}
     with tempfile.TemporaryDirectory() as directory:
         jobs = {}
         for n in args.steps:
+            keras.utils.set_random_seed(0)  # the same weights for any number of steps
             jobs[f'ODE block, {n} steps'] = ours(ode_model(n))
             jobs[f'stock, {n} unrolled blocks'] = stock(unrolled_model(n))
         if not args.skip_network:

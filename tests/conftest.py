@@ -7,9 +7,13 @@ os.environ['KERAS_BACKEND'] = 'tensorflow'
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 
 import cpp  # noqa: E402
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 pytest.register_assert_rewrite('exactness')
+# Compilations share the machine with them: no deadlines. CI draws the same examples each time.
+hypothesis.settings.register_profile('tests', deadline=None, derandomize='CI' in os.environ)
+hypothesis.settings.load_profile('tests')
 
 
 def pytest_addoption(parser):
