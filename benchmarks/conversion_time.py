@@ -78,7 +78,12 @@ def stock(model):
     def convert(directory):
         config = hls4ml.utils.config_from_keras_model(model, granularity='name', backend='Vitis')
         return hls4ml.converters.convert_from_keras_model(
-            model, hls_config=config, backend='Vitis', io_type='io_stream', output_dir=str(directory), allow_da_fallback=False
+            model,
+            hls_config=config,
+            backend='Vitis',
+            io_type='io_stream',
+            output_dir=str(directory),
+            allow_da_fallback=False,
         )
 
     return convert

@@ -71,7 +71,12 @@ def main():
     with tempfile.TemporaryDirectory() as directory, contextlib.redirect_stdout(io.StringIO()):
         config = hls4ml.utils.config_from_keras_model(model, granularity='name', backend='Vitis')
         stock = hls4ml.converters.convert_from_keras_model(
-            model, hls_config=config, backend='Vitis', io_type='io_stream', output_dir=f'{directory}/stock', allow_da_fallback=False
+            model,
+            hls_config=config,
+            backend='Vitis',
+            io_type='io_stream',
+            output_dir=f'{directory}/stock',
+            allow_da_fallback=False,
         )
         ours = hls4ml_ext.convert(model, output_dir=f'{directory}/ours')
         for name, hls_model in (('stock', stock), ('ours', ours)):

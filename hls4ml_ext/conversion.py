@@ -59,7 +59,7 @@ def _layer_configs(node):
     if isinstance(node, WeightedLayer):
         settings.update(ReuseFactor=node.reuse, WeightStorage='auto', MultImpl='auto')
     else:
-        settings.update({key: default for key, default in node.settings.items()})
+        settings.update(node.settings)
     yield node.name, settings
     for inner in node.inner_layers():
         yield from _layer_configs(inner)
@@ -124,7 +124,8 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
     plugin.register()  # hls4ml only prints a line if it fails
     if keras.backend.backend() != 'tensorflow':
         raise ConversionError(
-            model.name, f"Keras runs on {keras.backend.backend()!r}, but hls4ml reads models on the TensorFlow backend",
+            model.name,
+            f'Keras runs on {keras.backend.backend()!r}, but hls4ml reads models on the TensorFlow backend',
             'Save the model, and convert it in a process with KERAS_BACKEND=tensorflow',
         )
     if io_type not in ('io_stream', 'io_parallel'):
@@ -148,13 +149,22 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
     inputs = [f'input{i}' for i in range(len(functional.inputs))]
     outputs = [f'output{i}' for i in range(len(functional.outputs))]
     layers = [{'class_name': 'InputLayer', 'name': name, 'input_shape': [1]} for name in inputs]
-    layers += [{'class_name': 'ExtPlaceholder', 'name': name, 'inputs': inputs, 'out_shape': [1], 'module': __name__} for name in outputs]
+    layers += [
+        {'class_name': 'ExtPlaceholder', 'name': name, 'inputs': inputs, 'out_shape': [1], 'module': __name__}
+        for name in outputs
+    ]
     graph = ModelGraph.from_layer_list(config, layers, inputs, outputs)
-    unknown = known - {name for node in graph.get_layers() for name, _ in _layer_configs(node)} - {n.name for n in graph.get_layers()}
+    unknown = (
+        known
+        - {name for node in graph.get_layers() for name, _ in _layer_configs(node)}
+        - {n.name for n in graph.get_layers()}
+    )
     unknown -= {layer.name for layer in model.layers}  # fused into another one, or without hardware
     if unknown:
         names = ', '.join(name for node in graph.get_layers() for name, _ in _layer_configs(node))
-        raise ConversionError(sorted(unknown)[0], 'hls_config sets it, but the model has no such layer', f'Use one of {names}')
+        raise ConversionError(
+            sorted(unknown)[0], 'hls_config sets it, but the model has no such layer', f'Use one of {names}'
+        )
     return graph
 
 
@@ -172,4 +182,6 @@ def check_output_dir(output_dir):
     while not parent.exists():
         parent = parent.parent
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise ProjectError(f"output directory '{output_dir}' can't be written: no permission for '{parent}'. Choose another one")
+        raise ProjectError(
+            f"output directory '{output_dir}' can't be written: no permission for '{parent}'. Choose another one"
+        )

@@ -56,6 +56,7 @@ class Training(Section):
     Attributes:
         batch_size: Images of a training step.
         validation_fraction: Of the training images, kept apart to show how training goes.
+        label_smoothing: Share of every label that is spread over all classes.
         pretrain: In floating point.
         qat: Quantization-aware, with batch normalization.
         finetune: Quantization-aware, after batch normalization is folded: what the hardware computes.
@@ -63,6 +64,7 @@ class Training(Section):
 
     batch_size: Count = 64
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     pretrain: Phase = Phase()
     qat: Phase = Phase()
     finetune: Phase = Phase()

@@ -46,7 +46,7 @@ def activation_type(quantizer, layer: str) -> FixedType:
         ConversionError: if no fixed-point type does what the quantizer does.
     """
     kind = type(quantizer).__name__
-    remedy = "Use quantized_bits(bits, integer, alpha=1) or quantized_relu(bits, integer)"
+    remedy = 'Use quantized_bits(bits, integer, alpha=1) or quantized_relu(bits, integer)'
 
     def refuse(problem):
         raise ConversionError(layer, f'quantizer {quantizer} {problem}', remedy)
@@ -109,7 +109,8 @@ def quantized_weights(quantizer, values: np.ndarray, layer: str, name: str) -> t
         numbers = range_of(quantized)
     except ExtError as e:
         raise ConversionError(
-            layer, f'quantizer {quantizer} of {name} gives numbers that are not fixed-point ({e})',
+            layer,
+            f'quantizer {quantizer} of {name} gives numbers that are not fixed-point ({e})',
             "Use alpha=1 or alpha='auto_po2'",
         ) from e
     if type(quantizer).__name__ == 'quantized_bits' and not isinstance(quantizer.alpha, str):

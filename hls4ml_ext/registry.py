@@ -58,7 +58,9 @@ class Operation:
             if not node.kernel:
                 raise ExtError(f"operation '{self.name}': node {node.__name__} names no kernel")
             if node.header not in header_names:
-                raise ExtError(f"operation '{self.name}': node {node.__name__} wants {node.header}, which is not among its headers")
+                raise ExtError(
+                    f"operation '{self.name}': node {node.__name__} wants {node.header}, which is not among its headers"
+                )
             if layer_map.get(node.__name__, node) is not node:
                 raise ExtError(f"operation '{self.name}': hls4ml already has a layer called {node.__name__}")
         unknown = set(self.unknown_to_hls4ml) - set(self.lowerings)

@@ -34,5 +34,5 @@ def load_model(path, **kwargs):
 
 
 def running_hls4ml_command() -> bool:
-    """Is this process the stock ``hls4ml`` command? It loads models by itself, and gives us no other chance to be in time."""
+    """Is this process the stock ``hls4ml`` command? It loads models by itself, with no hook for us."""
     return Path(sys.argv[0] if sys.argv else '').stem == 'hls4ml'

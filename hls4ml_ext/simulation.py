@@ -23,8 +23,8 @@ def compile(hls_model, trace: bool = False):
         trace: Let it record the output of every layer, so that :func:`compare` does not compile it again.
 
     Raises:
-        ProjectError: if there is no g++, the output directory can't be used, or the compiler fails (the message has its first
-            error, ``compile.log`` in the project all of its output).
+        ProjectError: if there is no g++, the output directory can't be used, or the compiler fails (the message has its
+            first error, ``compile.log`` in the project all of its output).
     """
     directory = hls_model.config.get_output_dir()
     check_output_dir(directory)

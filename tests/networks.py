@@ -36,7 +36,9 @@ def quantizers(draw, signed=None, bits=(2, 8)):
 def weights(draw):
     """Weight quantizers."""
     bits = draw(st.integers(2, 6))
-    return draw(st.sampled_from([f'quantized_bits({bits},0,alpha=1)', f'quantized_bits({bits},1,1,alpha=1)', 'ternary(alpha=1)']))
+    return draw(
+        st.sampled_from([f'quantized_bits({bits},0,alpha=1)', f'quantized_bits({bits},1,1,alpha=1)', 'ternary(alpha=1)'])
+    )
 
 
 def quantized(draw):
@@ -77,7 +79,7 @@ def attentions(draw):
 
 @st.composite
 def ode_blocks(draw, channels, depth=1):
-    """An ODE block of one to three layers, each followed by a quantizer; sometimes with attention or another block inside."""
+    """An ODE block of one to three layers, each with a quantizer behind; sometimes attention or another block."""
     inner = [quantized(draw)]
     for _ in range(draw(st.integers(1, 2))):
         kind = draw(st.sampled_from(['conv', 'conv', 'conv', 'attention', 'ode'] if depth else ['conv']))
@@ -122,7 +124,9 @@ def networks(draw, channels):
         elif kind == 'norm':
             parts.append(Part('norm', {'input_quantizer': draw(quantizers(signed=True, bits=(4, 8)))}))
         elif kind == 'pool':
-            parts.append(Part('pool', {'op': draw(st.sampled_from(['max', 'average'])), 'pool_size': draw(st.sampled_from([1, 2]))}))
+            parts.append(
+                Part('pool', {'op': draw(st.sampled_from(['max', 'average'])), 'pool_size': draw(st.sampled_from([1, 2]))})
+            )
         elif kind == 'skip':
             parts.append(Part('skip', {}, (draw(convolutions(channels, keep_shape=True)),)))
         parts.append(quantized(draw))
@@ -131,7 +135,9 @@ def networks(draw, channels):
             parts += [Part('gap', {'average_quantizer': 'quantized_bits(8,0,alpha=1)'}), quantized(draw)]
         else:
             parts.append(Part('flatten'))
-        parts.append(Part('dense', {'units': draw(st.integers(1, 3)), 'kernel_quantizer': draw(weights()), 'use_bias': False}))
+        parts.append(
+            Part('dense', {'units': draw(st.integers(1, 3)), 'kernel_quantizer': draw(weights()), 'use_bias': False})
+        )
     return tuple(parts)
 
 

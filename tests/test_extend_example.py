@@ -11,7 +11,12 @@ PAGE = Path(__file__).parents[1] / 'docs' / 'extend.md'
 
 def test_the_page_works_as_written(tmp_path):
     blocks = re.findall(r'```(?:python|cpp)\n(?:#|//) (\S+)\n(.*?)```', PAGE.read_text(), re.S)
-    assert [name for name, _ in blocks] == ['leaky_shift.py', 'nnet_leaky_shift.h', 'leaky_shift_hls.py', 'use_leaky_shift.py']
+    assert [name for name, _ in blocks] == [
+        'leaky_shift.py',
+        'nnet_leaky_shift.h',
+        'leaky_shift_hls.py',
+        'use_leaky_shift.py',
+    ]
     for name, code in blocks:
         (tmp_path / name).write_text(code)
     env = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}

@@ -17,15 +17,20 @@ ENV = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
 
 
 def model():
-    dynamics = [QActivation('quantized_relu(8,2)'), QConv2D(3, 1, kernel_quantizer='quantized_bits(4,0,alpha=1)', use_bias=False)]
+    dynamics = [
+        QActivation('quantized_relu(8,2)'),
+        QConv2D(3, 1, kernel_quantizer='quantized_bits(4,0,alpha=1)', use_bias=False),
+    ]
     ode = ODEBlock(dynamics, 2, state_quantizer='quantized_bits(10,2,alpha=1)', name='ode')
-    return branches((4, 3, 3), {'all': [ode, QActivation('quantized_bits(8,2,alpha=1)'), MultiHeadSelfAttention2D(1, 2, name='mhsa')]})
+    return branches(
+        (4, 3, 3), {'all': [ode, QActivation('quantized_bits(8,2,alpha=1)'), MultiHeadSelfAttention2D(1, 2, name='mhsa')]}
+    )
 
 
 @pytest.mark.slow
 def test_load_model_needs_no_other_import(tmp_path):
     model().save(tmp_path / 'model.keras')
-    code = "import sys, hls4ml_ext; print([l.name for l in hls4ml_ext.load_model(sys.argv[1]).layers][-1])"
+    code = 'import sys, hls4ml_ext; print([l.name for l in hls4ml_ext.load_model(sys.argv[1]).layers][-1])'
     run = subprocess.run([sys.executable, '-c', code, tmp_path / 'model.keras'], env=ENV, capture_output=True, text=True)
     assert run.stdout.strip() == 'mhsa', run.stderr
 

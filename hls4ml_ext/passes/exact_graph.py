@@ -32,7 +32,9 @@ class ExactGraph(ModelOptimizerPass):
         if not (settings.get('Exact', False) or ours):
             for node in placeholders:
                 raise ConversionError(
-                    node.name, f"stock hls4ml has no {node.get_attr('layer_class')}", 'Convert the model with hls4ml_ext.convert'
+                    node.name,
+                    f'stock hls4ml has no {node.get_attr("layer_class")}',
+                    'Convert the model with hls4ml_ext.convert',
                 )
             return False
         check_backend(model.config)

@@ -107,7 +107,7 @@ class Trainer:
         )
         model.compile(
             keras.optimizers.Adam(rate),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=self.project.training.label_smoothing),
             metrics=['accuracy'],
             jit_compile=False,  # compiling the unrolled steps of the solver takes longer than it saves
         )
@@ -122,10 +122,11 @@ class Trainer:
         self.logs.append(log)
 
     def _split(self):
-        """Training images and labels, and those held out for validation, the same in every phase."""
+        """Training images and one-hot labels, and those held out for validation, the same in every phase."""
         x, y = self.data.x_train, self.data.y_train
         if y is None:
             raise ProjectError(f"data: {self.data.name} has no labels to train on. Use 'training: none', or other data")
+        y = np.eye(self.data.n_classes, dtype=np.float32)[y]
         order = np.random.default_rng(self.project.seed).permutation(len(x))
         n = round(len(x) * self.project.training.validation_fraction)
         held_out = (x[order[:n]], y[order[:n]]) if n else None

@@ -54,7 +54,7 @@ def apply_activation(activation, tensor: str, graph, name: str, fuse: bool = Tru
     if isinstance(activation, str):
         activation = quantizers.resolve(activation)
     if not hasattr(activation, 'get_config'):
-        remedy = "Use quantized_relu(bits, integer) or quantized_bits(bits, integer, alpha=1)"
+        remedy = 'Use quantized_relu(bits, integer) or quantized_bits(bits, integer, alpha=1)'
         if activation is keras.activations.softmax:
             remedy = 'End the model with its logits (from_logits=True in the loss): the largest one is the same'
         raise ConversionError(name, f'activation {getattr(activation, "__name__", activation)} is not exact', remedy)

@@ -202,9 +202,8 @@ context_cycles:
                 for (int c = 0; c < A::dims; c++) {
                     #pragma HLS UNROLL
                     const int d = a * CONFIG_T::key_dim + slice * A::dims + c;
-                    acc[d] = (j == 0 ? acc_T(0) : acc[d]) +
-                             multiply<CONFIG_T::context_width, CONFIG_T::multiplier>::call(
-                                 to_stored(weight[a]), values[j][group * group_size + d]);
+                    acc[d] = (j == 0 ? acc_T(0) : acc[d]) + multiply<CONFIG_T::context_width, CONFIG_T::multiplier>::call(
+                                                                to_stored(weight[a]), values[j][group * group_size + d]);
                     if (last_key)
                         pixel_out[group * group_size + d] =
                             requantize<typename res_T::value_type, CONFIG_T::context_width, context_frac>(acc[d]);

@@ -47,7 +47,9 @@ def choose_folding(graph, name: str, n_in: int, n_out: int) -> tuple[int, int]:
         nearest = max(r for r in valid if r < reuse)
         if by_name:
             some = ', '.join(map(str, sorted(valid)[:24])) + (', ...' if len(valid) > 24 else '')
-            warnings.warn(f"layer '{name}': ReuseFactor {reuse} is not possible, using {nearest}. Possible: {some}", stacklevel=2)
+            warnings.warn(
+                f"layer '{name}': ReuseFactor {reuse} is not possible, using {nearest}. Possible: {some}", stacklevel=2
+            )
         reuse = nearest
     return valid[reuse]
 

@@ -304,7 +304,9 @@ def lower_conv2d(layer, inputs, graph) -> str:
     if getattr(layer, '_mask', None) is not None:
         raise ConversionError(name, 'it has a weight mask', 'Multiply the mask into the kernel')
     out_shape = list(layer.compute_output_shape((None, *in_shape)))[1:]
-    kernel, weight_type = quantizers.quantized_weights(layer.kernel_quantizer_internal, np.asarray(layer.kernel), name, 'kernel')
+    kernel, weight_type = quantizers.quantized_weights(
+        layer.kernel_quantizer_internal, np.asarray(layer.kernel), name, 'kernel'
+    )
     bias, bias_type = quantized_bias(layer, kernel.shape[-1], name)
     window = window_attributes(layer, in_shape, out_shape, layer.kernel_size, name)
     matrix = kernel.reshape(-1, kernel.shape[-1])
@@ -316,13 +318,13 @@ def lower_depthwise_conv2d(layer, inputs, graph) -> str:
     name, in_shape = graph.name(layer), graph.shape(inputs[0])
     if layer.depth_multiplier != 1:
         raise ConversionError(
-            name, f'depth_multiplier is {layer.depth_multiplier}', 'Use depth_multiplier=1 and widen the pointwise convolution'
+            name,
+            f'depth_multiplier is {layer.depth_multiplier}',
+            'Use depth_multiplier=1 and widen the pointwise convolution',
         )
     out_shape = list(layer.compute_output_shape((None, *in_shape)))[1:]
-    kernel, weight_type = quantizers.quantized_weights(
-        layer.depthwise_quantizer_internal, np.asarray(layer.depthwise_kernel if hasattr(layer, 'depthwise_kernel') else layer.kernel),
-        name, 'depthwise',
-    )  # fmt: skip
+    values = np.asarray(layer.depthwise_kernel)
+    kernel, weight_type = quantizers.quantized_weights(layer.depthwise_quantizer_internal, values, name, 'depthwise')
     n_chan = kernel.shape[2]
     bias, bias_type = quantized_bias(layer, n_chan, name)
     window = window_attributes(layer, in_shape, out_shape, layer.kernel_size, name)
@@ -341,12 +343,16 @@ def lower_depthwise_conv2d(layer, inputs, graph) -> str:
 
 def lower_dense(layer, inputs, graph) -> str:
     name, in_shape = graph.name(layer), graph.shape(inputs[0])
-    kernel, weight_type = quantizers.quantized_weights(layer.kernel_quantizer_internal, np.asarray(layer.kernel), name, 'kernel')
+    kernel, weight_type = quantizers.quantized_weights(
+        layer.kernel_quantizer_internal, np.asarray(layer.kernel), name, 'kernel'
+    )
     n_in, n_out = kernel.shape
     bias, bias_type = quantized_bias(layer, n_out, name)
     if n_in == in_shape[-1] and tokens(in_shape) > 1:  # applied to each pixel
         if len(in_shape) != 3:
-            raise ConversionError(name, f'its input has shape {tuple(in_shape)}', 'Use (height, width, channels) or flatten it')
+            raise ConversionError(
+                name, f'its input has shape {tuple(in_shape)}', 'Use (height, width, channels) or flatten it'
+            )
         window = pointwise_window(in_shape)
         out = add_conv2d(graph, name, inputs[0], kernel, weight_type, bias, bias_type, window, layer.compute_dtype)
         return activation_of(layer, out, graph)

@@ -18,8 +18,8 @@ MAX_COPIES = 7
 class GraphBuilder:
     """Walks a Keras model in the order of its data and adds an exact node for each layer to an hls4ml graph.
 
-    A *lowering* is a function ``lower(layer, inputs, graph) -> output`` which adds the nodes of one Keras layer: `inputs` are
-    names of tensors in the graph, and so is the output. Lowerings are found by the class of the layer (or of its bases).
+    A *lowering* is a function ``lower(layer, inputs, graph) -> output`` which adds the nodes of one Keras layer: `inputs`
+    are names of tensors in the graph, and so is the output. Lowerings are found by the class of the layer (or of its bases).
 
     Args:
         model: The hls4ml graph to fill; its nodes are replaced.
@@ -68,7 +68,7 @@ class GraphBuilder:
         calls = Counter(id(n.operation) for n in nodes if n.arguments.keras_tensors)
         uses = Counter(id(t) for n in nodes for t in n.arguments.keras_tensors)
         uses.update(id(t) for t in functional.outputs)
-        # Layers without hardware (Dropout) and nested models pass a tensor on under its old name: what is shared once stays so.
+        # Layers without hardware (Dropout) and nested models pass a tensor on under its old name: once shared, always so.
         self._shared.update(name for t, name in tensors.items() if uses[t] > 1)
         for node in nodes:
             layer = node.operation
@@ -78,13 +78,15 @@ class GraphBuilder:
                 raise ConversionError(
                     self.prefix + layer.name,
                     f'it is called {calls[id(layer)]} times; hardware that is used again needs a loop',
-                    'Put the repeated layers into the dynamics of an hls4ml_ext.ODEBlock, or give each call a layer of its own',
+                    'Put the repeated layers into the dynamics of an hls4ml_ext.ODEBlock, or give each call its own layer',
                 )
             inputs = [tensors[id(t)] for t in node.arguments.keras_tensors]
             self._inputs = inputs
             output = self._lower(layer, inputs)
             if len(node.outputs) != 1:
-                raise ConversionError(self.prefix + layer.name, f'it has {len(node.outputs)} outputs', 'Use layers of one output')
+                raise ConversionError(
+                    self.prefix + layer.name, f'it has {len(node.outputs)} outputs', 'Use layers of one output'
+                )
             tensors[id(node.outputs[0])] = output
             if uses[id(node.outputs[0])] > 1:
                 self._shared.add(output)
@@ -145,7 +147,8 @@ class GraphBuilder:
         ftype = self.maybe_type(tensor)
         if ftype is None:
             raise ConversionError(
-                layer, f"the model's input '{tensor}' reaches it without a quantizer",
+                layer,
+                f"the model's input '{tensor}' reaches it without a quantizer",
                 "Put a QActivation, such as 'quantized_bits(8,0,alpha=1)', behind the input",
             )
         return ftype
@@ -192,7 +195,8 @@ class GraphBuilder:
             # The model's input: the caller of the hardware rounds, with the type of the input port.
             if not fuse:
                 raise ConversionError(
-                    name, f"the model's input '{tensor}' is also used without this quantizer",
+                    name,
+                    f"the model's input '{tensor}' is also used without this quantizer",
                     'Let every branch start behind the input quantizer',
                 )
             self._set_input_type(tensor, result)
@@ -239,7 +243,11 @@ class GraphBuilder:
         dtype = dtype or keras.config.floatx()
         capacity = MANTISSA_BITS.get(dtype, 24)
         if numbers.magnitude_bits > capacity:
-            wider = "compute in float64: keras.config.set_floatx('float64') before the model is built" if dtype == 'float32' else ''
+            wider = (
+                "compute in float64: keras.config.set_floatx('float64') before the model is built"
+                if dtype == 'float32'
+                else ''
+            )
             raise PrecisionError(
                 layer,
                 f'{what} needs {numbers.magnitude_bits} bits in the worst case, but Keras computes it in {dtype}, '
@@ -248,7 +256,8 @@ class GraphBuilder:
             )
         if numbers.signed_bits > ACCUMULATOR_BITS:
             raise PrecisionError(
-                layer, f'{what} needs {numbers.signed_bits} bits in the worst case',
+                layer,
+                f'{what} needs {numbers.signed_bits} bits in the worst case',
                 f'The kernels have accumulators of at most {ACCUMULATOR_BITS} bits: use fewer bits',
             )
 
@@ -262,7 +271,9 @@ class GraphBuilder:
 
         if any(d is None for d in shape):
             raise ConversionError(layer_name, f'its shape {tuple(shape)} is not fixed', 'Give the Input a full shape')
-        node = self.model.make_node(Input, name, {'input_shape': shape, 'name': name, 'class_name': 'InputLayer'}, ['input'], [name])
+        node = self.model.make_node(
+            Input, name, {'input_shape': shape, 'name': name, 'class_name': 'InputLayer'}, ['input'], [name]
+        )
         node.get_output_variable().type.precision = ftype.to_hls4ml() if ftype else UnspecifiedPrecisionType()
         self.model.graph[name] = node
         self.model.inputs = [*self.model.inputs, name]
@@ -278,7 +289,8 @@ class GraphBuilder:
         for tensor, count in uses.items():
             if count > MAX_COPIES:
                 raise ConversionError(
-                    tensor, f'{count} layers use its output, and hls4ml copies a stream at most {MAX_COPIES} times',
+                    tensor,
+                    f'{count} layers use its output, and hls4ml copies a stream at most {MAX_COPIES} times',
                     'Put a QActivation with the same quantizer in front of some of them, which share it',
                 )
 
@@ -293,11 +305,14 @@ class GraphBuilder:
 
 
 CPP_KEYWORDS = frozenset(
-    '''alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast constexpr
-    continue decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto if
-    inline int long main mutable namespace new noexcept not not_eq nullptr operator or or_eq private protected public register
-    reinterpret_cast return short signed sizeof static static_assert static_cast struct switch template this thread_local throw
-    true try typedef typeid typename union unsigned using virtual void volatile wchar_t while xor xor_eq'''.split()
+    """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast
+    constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern false
+    float for friend goto if inline int long main mutable namespace new noexcept not not_eq nullptr operator
+    or or_eq private protected public register reinterpret_cast return short signed sizeof static
+    static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename
+    union unsigned using virtual void volatile wchar_t while xor xor_eq
+    """.split()
 )
 
 
@@ -321,7 +336,8 @@ def functional_of(keras_model):
         keras_model = keras_model._functional
     if not hasattr(keras_model, '_nodes_by_depth'):
         raise ConversionError(
-            keras_model.name, f'{type(keras_model).__name__} is a subclassed model, whose graph cannot be read',
+            keras_model.name,
+            f'{type(keras_model).__name__} is a subclassed model, whose graph cannot be read',
             'Use the functional API or keras.Sequential',
         )
     return keras_model

@@ -16,4 +16,11 @@ def register_placeholder_handler(classes):
 
         def handle(self, layer, in_tensors, out_tensors):
             shape = [int(d) if d is not None else 0 for d in out_tensors[0].shape[1:]]
-            return ({**self.default_config, 'class_name': 'ExtPlaceholder', 'out_shape': shape, 'layer_class': type(layer).__name__},)
+            return (
+                {
+                    **self.default_config,
+                    'class_name': 'ExtPlaceholder',
+                    'out_shape': shape,
+                    'layer_class': type(layer).__name__,
+                },
+            )

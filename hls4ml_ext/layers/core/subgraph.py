@@ -69,7 +69,9 @@ class SubGraph(Serializable):
         graph = _inner_graph_class()(HLSConfig(config), [], [], initial_index=owner.index)
         GraphBuilder(graph, builder.lowerings, name + '.').build(keras_model, input_types)
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            raise ConversionError(name, f'its model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs', 'Use one of each')
+            raise ConversionError(
+                name, f'its model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs', 'Use one of each'
+            )
         for flow in graph.config.flows:
             graph.apply_flow(flow)
         owner.index = graph.index

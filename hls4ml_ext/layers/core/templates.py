@@ -70,7 +70,9 @@ class ExactConfigTemplate(LayerConfigTemplate):
             lines.append(f'    nnet::ext::to_stream<{v.type.name}, {token_type(v)}, {n}>({v.name}, {v.name}_s);')
         lines += ['    ' + line for line in kernel_call(node, [f'{v.name}_s' for v in inputs], f'{output.name}_s')]
         n = output.size() // output.shape[-1]
-        lines.append(f'    nnet::ext::from_stream<{token_type(output)}, {output.type.name}, {n}>({output.name}_s, {output.name});')
+        lines.append(
+            f'    nnet::ext::from_stream<{token_type(output)}, {output.type.name}, {n}>({output.name}_s, {output.name});'
+        )
         return lines + ['}']
 
 

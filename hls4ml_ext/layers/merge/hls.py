@@ -31,7 +31,9 @@ def lower_add(layer, inputs, graph) -> str:
     name = graph.name(layer)
     shapes = [graph.shape(i) for i in inputs]
     if any(s != shapes[0] for s in shapes):
-        raise ConversionError(name, f'its inputs have shapes {shapes}', 'Add tensors of one shape: broadcasting is not supported')
+        raise ConversionError(
+            name, f'its inputs have shapes {shapes}', 'Add tensors of one shape: broadcasting is not supported'
+        )
     if len(set(inputs)) != len(inputs):
         raise ConversionError(name, 'it adds a tensor to itself', 'Multiply the weights before it by two')
     total = inputs[0]

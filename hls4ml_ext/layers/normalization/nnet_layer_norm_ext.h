@@ -111,9 +111,10 @@ layer_norm_cycles:
             const int_t<CONFIG_T::product_width> product =
                 multiply<CONFIG_T::product_width, CONFIG_T::multiplier>::call(deviation, scale);
             const normal_T y = requantize<normal_T, CONFIG_T::product_width, CONFIG_T::scale_frac>(product);
-            const acc_T scaled = multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(to_stored(y), to_stored(gamma[c]));
-            const acc_T acc = align<acc_T, acc_frac - scaled_frac>(scaled) +
-                              align<acc_T, acc_frac - beta_frac>(acc_T(to_stored(beta[c])));
+            const acc_T scaled =
+                multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(to_stored(y), to_stored(gamma[c]));
+            const acc_T acc =
+                align<acc_T, acc_frac - scaled_frac>(scaled) + align<acc_T, acc_frac - beta_frac>(acc_T(to_stored(beta[c])));
             result[c] = requantize<typename res_T::value_type, CONFIG_T::acc_width, acc_frac>(acc);
         }
         sum += part_sum;

@@ -77,7 +77,8 @@ class LayerNormArithmetic:
     def __post_init__(self):
         if not self.normal.signed or not 1 <= SCALE_FRAC - self.normal.frac <= 30:
             raise ConversionError(
-                self.name, f'norm_quantizer rounds to {self.normal}',
+                self.name,
+                f'norm_quantizer rounds to {self.normal}',
                 f"Use a signed type of -4 to {SCALE_FRAC - 1} fractional bits, such as 'quantized_bits(8,3,alpha=1)'",
             )
         products = self.products.hi + (1 << (SCALE_FRAC - self.normal.frac - 1))  # as they are rounded
@@ -92,7 +93,8 @@ class LayerNormArithmetic:
             )
         if products >= 2**31:
             raise ConversionError(
-                self.name, f'the normalized values of {self.n_chan} channels need more than 32-bit integers',
+                self.name,
+                f'the normalized values of {self.n_chan} channels need more than 32-bit integers',
                 'Use at most 1000 channels, and a norm_quantizer of at least 1 fractional bit',
             )
         if self.variances.hi > largest:

@@ -20,8 +20,8 @@ class ExactODEBlock(ExactLayer):
 
     Attributes:
         dynamics: The :class:`SubGraph` of the dynamics; its layers are named ``'block.layer'``.
-        coefficients: n_stages rows of n_stages stored integers: row i combines slopes into the input of stage i + 1, the last
-            row into the next state.
+        coefficients: n_stages rows of n_stages stored integers: row i combines slopes into the input of stage i + 1, the
+            last row into the next state.
         times: Stored integers of the time at each evaluation.
         state_storage: 'uram' or 'bram'.
     """
@@ -86,7 +86,9 @@ class ExactODEBlock(ExactLayer):
         def is_shift(x):
             return x == 0 or (x & (x - 1)) == 0
 
-        products = sum(any(not is_shift(abs(row[j])) for row in self.get_attr('coefficients')) for j in range(self.get_attr('n_stages')))
+        products = sum(
+            any(not is_shift(abs(row[j])) for row in self.get_attr('coefficients')) for j in range(self.get_attr('n_stages'))
+        )
         return sum(n.multipliers for n in self.inner_layers()) + products * self.get_attr('out_shape')[-1]
 
     @property
@@ -175,9 +177,9 @@ class ODEConfigTemplate(ExactConfigTemplate):
         config, storage = f'config{node.index}', node.get_attr('state_storage')
         data, res = (token_type(v) for v in (node.get_input_variable(), node.get_output_variable()))
         lines = [f'inline void ode_block{node.index}(hls::stream<{data}> &data, hls::stream<{res}> &res) {{']
-        for name, element, shape in (
-            ('z', 'state_t', ''), ('x', 'state_t', ''), ('slope', 'slope_t', ''), ('earlier', 'slope_t', f'[{config}::n_earlier]'),
-        ):  # fmt: skip
+        many = f'[{config}::n_earlier]'
+        buffers = (('z', 'state_t', ''), ('x', 'state_t', ''), ('slope', 'slope_t', ''), ('earlier', 'slope_t', many))
+        for name, element, shape in buffers:
             lines.append(f'    {config}::{element} {name}{shape}[{config}::n_pixels][{config}::n_chan];')
             if shape:
                 lines.append(f'    #pragma HLS ARRAY_PARTITION variable={name} complete dim=1')
@@ -231,7 +233,9 @@ def lower_ode_block(layer, inputs, graph) -> str:
         if frac > 30 or np.abs(rows).max() * 2.0**frac >= 2**31:
             raise ExtError(f'{rows.max()!r} needs {frac} fractional bits')
     except ExtError as e:
-        raise ConversionError(name, f'a coefficient of the solver is too fine ({e})', 'Set coefficient_bits, for instance to 8') from e
+        raise ConversionError(
+            name, f'a coefficient of the solver is too fine ({e})', 'Set coefficient_bits, for instance to 8'
+        ) from e
     stored = stored_integers(rows, frac)
     sums = state.range
     for row in stored:  # the worst of all combinations

@@ -17,8 +17,9 @@ from hls4ml_ext.layers.ode.solvers import SOLVERS, get_solver
 class ODEBlock(keras.layers.Layer):
     """Integrates ``dz/dt = dynamics(z)`` from ``z(0) = inputs`` over `n_steps` steps of an explicit Runge-Kutta solver.
 
-    Chen et al., "Neural Ordinary Differential Equations" (NeurIPS 2018), with a fixed step; in ResNet terms, `n_steps` residual
-    blocks with one set of weights. In hardware it is one copy of the dynamics and a loop, whatever `n_steps` is. A step is
+    Chen et al., "Neural Ordinary Differential Equations" (NeurIPS 2018), with a fixed step; in ResNet terms, `n_steps`
+    residual blocks with one set of weights. In hardware it is one copy of the dynamics and a loop, whatever `n_steps` is.
+    A step is
 
         z' = Q(z + sum_i round(h b_i) k_i),    k_i = dynamics(Q(z + sum_{j<i} round(h a_ij) k_j))
 
@@ -76,13 +77,17 @@ class ODEBlock(keras.layers.Layer):
         if step_size is not None and not (np.isfinite(step_size) and step_size != 0):
             raise ValueError(f'ODEBlock {self.name}: step_size is {step_size!r}. Use a finite number other than 0')
         if coefficient_bits is not None and (not isinstance(coefficient_bits, (int, np.integer)) or coefficient_bits < 1):
-            raise ValueError(f'ODEBlock {self.name}: coefficient_bits is {coefficient_bits!r}. Use an integer of at least 1, or None')
+            raise ValueError(
+                f'ODEBlock {self.name}: coefficient_bits is {coefficient_bits!r}. Use an integer of at least 1, or None'
+            )
         if isinstance(dynamics, (list, tuple)):
             if not dynamics:
                 raise ValueError(f'ODEBlock {self.name}: dynamics is empty. Give at least one layer')
             dynamics = keras.Sequential(list(dynamics), name='dynamics')
         if not isinstance(dynamics, keras.Model):
-            raise ValueError(f'ODEBlock {self.name}: dynamics is a {type(dynamics).__name__}. Use a Keras model or a list of layers')
+            raise ValueError(
+                f'ODEBlock {self.name}: dynamics is a {type(dynamics).__name__}. Use a Keras model or a list of layers'
+            )
         self.dynamics = dynamics
         self.n_steps = int(n_steps)
         self.step_size = 1.0 / self.n_steps if step_size is None else float(step_size)
@@ -113,7 +118,9 @@ class ODEBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         if len(input_shape) != 4:
-            raise ValueError(f'ODEBlock {self.name}: its input has shape {tuple(input_shape[1:])}. Use (height, width, channels)')
+            raise ValueError(
+                f'ODEBlock {self.name}: its input has shape {tuple(input_shape[1:])}. Use (height, width, channels)'
+            )
         shape = (*input_shape[:-1], input_shape[-1] + self.time_channel)
         if isinstance(self.dynamics, keras.Sequential) and not self.dynamics.built:
             # A Sequential model that builds itself casts its input to floatx, whatever the dtype of this layer.

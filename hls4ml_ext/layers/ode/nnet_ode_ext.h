@@ -70,9 +70,9 @@ void ode_evaluate(typename CONFIG_T::state_t x[CONFIG_T::n_pixels][CONFIG_T::n_c
 }
 
 // res = Q(z + sum_j row[j] * k_j) for one pixel; k_stage is the slope that has just been computed.
-template <typename CONFIG_T> typename CONFIG_T::state_t ode_combine(const typename CONFIG_T::state_t &z,
-                                                                    const typename CONFIG_T::slope_t k[CONFIG_T::n_stages],
-                                                                    int row) {
+template <typename CONFIG_T>
+typename CONFIG_T::state_t ode_combine(const typename CONFIG_T::state_t &z,
+                                       const typename CONFIG_T::slope_t k[CONFIG_T::n_stages], int row) {
     #pragma HLS INLINE
     typedef int_t<CONFIG_T::acc_width> acc_T;
     const int state_frac = fixed_traits<typename CONFIG_T::state_t>::frac;

@@ -114,7 +114,8 @@ def pool(layer, tensor: str, graph, op: str, size: int) -> tuple[Range, dict]:
         exact = None
     if factor <= 0 or exact is None or (quantizer is None and power_of_two(factor) is None):
         raise ConversionError(
-            name, f'the average of {size} elements is not a fixed-point number',
+            name,
+            f'the average of {size} elements is not a fixed-point number',
             "Use qkeras' QGlobalAveragePooling2D or QAveragePooling2D with an average_quantizer, such as "
             "'quantized_bits(10,-4,alpha=1)'",
         )
@@ -136,7 +137,9 @@ def lower_pooling(op: str):
         covered = (out_shape[0] - 1) * layer.strides[0] + height <= in_shape[0]
         covered &= (out_shape[1] - 1) * layer.strides[1] + width <= in_shape[1]
         if op == 'average' and not covered:
-            raise ConversionError(name, 'windows at the border average fewer elements than the others', "Use padding='valid'")
+            raise ConversionError(
+                name, 'windows at the border average fewer elements than the others', "Use padding='valid'"
+            )
         result, arithmetic = pool(layer, inputs[0], graph, op, height * width)
         out = graph.add(ExactPooling2D, name, inputs, result, out_shape=out_shape, **window, **arithmetic)
         return activation_of(layer, out, graph) if hasattr(layer, 'activation') else out
@@ -152,7 +155,9 @@ def lower_global_pooling(op: str):
         if layer.data_format != 'channels_last':
             raise ConversionError(graph.name(layer), f'data_format is {layer.data_format!r}', "Use 'channels_last'")
         if len(in_shape) != 3:
-            raise ConversionError(graph.name(layer), f'its input has shape {tuple(in_shape)}', 'Use (height, width, channels)')
+            raise ConversionError(
+                graph.name(layer), f'its input has shape {tuple(in_shape)}', 'Use (height, width, channels)'
+            )
         result, arithmetic = pool(layer, inputs[0], graph, op, tokens(in_shape))
         out_shape = [1, 1, in_shape[-1]] if layer.keepdims else [in_shape[-1]]
         out = graph.add(

@@ -21,11 +21,13 @@ def _config_of(layer) -> dict:
     from hls4ml_ext import quantizers
 
     config = layer.get_config()
-    for key, value in list(config.items()):
+    for key in list(config):
         if key.endswith('_quantizer'):
             config[key] = quantizers.serialize(getattr(layer, key + '_internal', None))
     if type(layer).__name__ == 'QActivation':
-        config['activation'] = quantizers.serialize(layer.activation) if hasattr(layer.activation, 'get_config') else layer.activation
+        config['activation'] = (
+            quantizers.serialize(layer.activation) if hasattr(layer.activation, 'get_config') else layer.activation
+        )
     else:
         config['activation'] = 'linear'
     return {'class_name': type(layer).__name__, 'config': config}

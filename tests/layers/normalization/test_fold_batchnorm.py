@@ -381,7 +381,7 @@ REFUSED = {
     'fork': (forked, "the output of the layer before it, 'c', has 2 consumers. Put it"),
     'shared': (shared, "'c' is called 2 times. Give each call a layer of its own"),
     'shared_bn': (shared_bn, "'bn' is called 2 times. Give each call a layer of its own"),
-    'axis': (lambda x: batchnorm('bn', axis=1)(conv('c')(x)), "it normalizes axis 1, not the last one"),
+    'axis': (lambda x: batchnorm('bn', axis=1)(conv('c')(x)), 'it normalizes axis 1, not the last one'),
     'training': (lambda x: batchnorm('bn')(conv('c')(x), training=True), 'it is called with training=True'),
     'qkeras': (lambda x: QBatchNormalization(name='bn')(conv('c')(x)), 'it is a QBatchNormalization, which rounds'),
     'keras': (lambda x: batchnorm('bn')(keras.layers.Conv2D(4, 3, name='c')(x)), "its input comes from 'c' of class Conv2D"),

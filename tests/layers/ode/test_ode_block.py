@@ -6,7 +6,7 @@ import os
 import keras
 import numpy as np
 import pytest
-from exactness import ExactnessTest, assert_exact, branches, convert, images, quietly, randomize
+from exactness import ExactnessTest, assert_exact, branches, convert, images, quietly
 from qkeras import QActivation, QConv2D, QDepthwiseConv2D
 
 import hls4ml_ext
@@ -88,7 +88,11 @@ class TestODEBlockParallel(ExactnessTest):
 
 
 class TestODEBlockHardwareIntegers(ExactnessTest):
-    models = {'both': lambda: branches((4, 4, 3), {'rk4': block(solver='rk4', time_channel=True, name='rk4'), 'euler': block(name='euler')})}
+    models = {
+        'both': lambda: branches(
+            (4, 4, 3), {'rk4': block(solver='rk4', time_channel=True, name='rk4'), 'euler': block(name='euler')}
+        )
+    }
     io_types = ('io_stream',)
     hardware_integers = True
     n_random = 3
@@ -101,7 +105,9 @@ def model_of(*layers, shape=(5, 4, 3)):
 def test_against_numpy_integers(tmp_path):
     """A quantized Euler integration of a rotation, written down again with Python's integers."""
     pointwise = QConv2D(2, 1, kernel_quantizer='quantized_bits(8,1,alpha=1)', use_bias=False, name='pw')
-    ode = ODEBlock([QActivation('quantized_bits(8,1,alpha=1)'), pointwise], 5, state_quantizer='quantized_bits(12,1,alpha=1)')
+    ode = ODEBlock(
+        [QActivation('quantized_bits(8,1,alpha=1)'), pointwise], 5, state_quantizer='quantized_bits(12,1,alpha=1)'
+    )
     model = model_of(ode, shape=(3, 2, 2))
     kernel = np.array([[-0.25, 1.25], [-1.25, -0.5]])  # multiples of 2^-6
     pointwise.set_weights([kernel.reshape(1, 1, 2, 2)])
@@ -157,8 +163,8 @@ def test_it_is_one_node_with_one_call(tmp_path):
 
 
 def test_layers_inside_are_configured_by_name(tmp_path):
-    model = model_of(block(4, dynamics=[QActivation('quantized_relu(8,2)'), QConv2D(3, 3, padding='same', kernel_quantizer=WEIGHTS,
-                     use_bias=False, name='conv')], name='ode'))  # fmt: skip
+    conv = QConv2D(3, 3, padding='same', kernel_quantizer=WEIGHTS, use_bias=False, name='conv')
+    model = model_of(block(4, dynamics=[QActivation('quantized_relu(8,2)'), conv], name='ode'))
     config = hls4ml_ext.config_from_model(model)
     assert config['LayerName']['ode.conv']['ReuseFactor'] == 1
     for key in ('ode.conv', 'ode/conv'):
@@ -172,7 +178,9 @@ def test_layers_inside_are_configured_by_name(tmp_path):
 
 @pytest.mark.parametrize('storage', ['uram', 'bram', 'lutram'])
 def test_state_storage(tmp_path, storage):
-    _, path = firmware(model_of(block(name='ode')), tmp_path / 'p', hls_config={'LayerName': {'ode': {'StateStorage': storage}}})
+    _, path = firmware(
+        model_of(block(name='ode')), tmp_path / 'p', hls_config={'LayerName': {'ode': {'StateStorage': storage}}}
+    )
     assert f'variable=x type=ram_2p impl={storage}' in (path / 'parameters.h').read_text()
 
 
@@ -188,8 +196,8 @@ def test_cycles_follow_the_formula():
     assert ode.evaluations == 10
     assert ode.cycles == 2 * 20 + 10 * (ode.dynamics_latency + 20)
     assert slowest <= ode.dynamics_latency <= slowest + 3 * 6 * len(ode.inner_layers())
-    # The first token of the 3x3 convolution needs 4 + 2 tokens (a row and a pixel, and itself) of a kernel that makes one each
-    # cycle; from then on it makes a token every 3 cycles, and so does the pointwise convolution behind it, one token later.
+    # The first token of the 3x3 convolution needs 4 + 2 tokens (a row, a pixel and itself) of a kernel that makes one each
+    # cycle; from then on it makes a token every 3 cycles, and so does the pointwise convolution, one token later.
     by_hand = {'activation': 1, 'depthwise': 6 + 3 * 20, 'pointwise': 3}
     assert ode.dynamics_latency == sum(by_hand.values())
     assert ode.macs == 10 * 20 * (9 * 3 + 3 * 3)
@@ -202,7 +210,9 @@ def test_no_state_quantizer():
 
 def test_update_too_wide_for_float32():
     wide = block(state='quantized_bits(20,2,alpha=1)', n_steps=10, coefficient_bits=16, name='ode')
-    with pytest.raises(PrecisionError, match=r"layer 'ode': the update z \+ h\*sum\(b\*k\) needs \d+ bits in the worst case"):
+    with pytest.raises(
+        PrecisionError, match=r"layer 'ode': the update z \+ h\*sum\(b\*k\) needs \d+ bits in the worst case"
+    ):
         convert(model_of(wide), 'unwritten')
 
 

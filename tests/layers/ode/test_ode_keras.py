@@ -37,13 +37,17 @@ def test_number_of_steps(n_steps):
 
 
 def test_dynamics_that_change_the_shape():
-    with pytest.raises(ValueError, match=r'ODEBlock ode: the dynamics gives shape \(6, 5, 3\), but the state has \(6, 5, 4\)'):
+    with pytest.raises(
+        ValueError, match=r'ODEBlock ode: the dynamics gives shape \(6, 5, 3\), but the state has \(6, 5, 4\)'
+    ):
         model_of(ODEBlock(layers(3), 2, name='ode'))
 
 
 def test_dynamics_of_another_input_shape():
     inner = keras.Sequential([keras.Input((6, 5, 3)), *layers(4)])
-    with pytest.raises(ValueError, match=r'ODEBlock ode: the dynamics takes shape \(6, 5, 3\), but the state has \(6, 5, 4\)'):
+    with pytest.raises(
+        ValueError, match=r'ODEBlock ode: the dynamics takes shape \(6, 5, 3\), but the state has \(6, 5, 4\)'
+    ):
         model_of(ODEBlock(inner, 2, name='ode'))
 
 
@@ -79,7 +83,9 @@ def test_rounded_coefficients():
 @pytest.mark.parametrize('solver', ['euler', 'rk4'])
 @pytest.mark.parametrize('time_channel', [False, True])
 def test_round_trip(tmp_path, solver, time_channel):
-    block = ODEBlock(layers(), 3, solver=solver, state_quantizer=STATE, time_channel=time_channel, coefficient_bits=6, name='ode')
+    block = ODEBlock(
+        layers(), 3, solver=solver, state_quantizer=STATE, time_channel=time_channel, coefficient_bits=6, name='ode'
+    )
     model = model_of(block)
     x = np.random.default_rng(0).normal(size=(5, 6, 5, 4)).astype('float32')
     model.save(tmp_path / 'model.keras')

@@ -21,7 +21,13 @@ def integrate(solver, n_steps, z0, time_dependent=False):
     n_in = 3 if time_dependent else 2
     dynamics = keras.layers.Conv2D(2, 1, use_bias=False, dtype='float64')
     block = ODEBlock(
-        [dynamics], n_steps, solver=solver, time_channel=time_dependent, coefficient_bits=None, dtype='float64', name='linear'
+        [dynamics],
+        n_steps,
+        solver=solver,
+        time_channel=time_dependent,
+        coefficient_bits=None,
+        dtype='float64',
+        name='linear',
     )
     inputs = keras.Input((1, 1, 2), dtype='float64')
     model = keras.Model(inputs, block(inputs))
