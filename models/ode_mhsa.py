@@ -61,7 +61,7 @@ PRESETS = {
         'stem': {'filters': 16, 'kernel_size': 3, 'strides': 1},
         'widths': [16, 32],
         'ode': {'n_steps': 2, 'depth': 1},
-        'mhsa': {'heads': 2, 'key_dim': 16, 'n_steps': 2},
+        'mhsa': {'heads': 2, 'key_dim': 16, 'n_steps': 1},
     },
     '96x96': {
         'stem': {'filters': 64, 'kernel_size': 7, 'strides': 2},

@@ -136,6 +136,7 @@ print(json.dumps(history))
 
 @pytest.mark.slow
 def test_jax_computes_the_same_numbers_and_trains(tmp_path):
+    pytest.importorskip('jax')
     keras.utils.set_random_seed(0)
     block = ODEBlock(layers(), 3, solver='rk4', state_quantizer=STATE, time_channel=True, name='ode')
     model = model_of(block)
