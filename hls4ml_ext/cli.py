@@ -26,7 +26,7 @@ app = typer.Typer(
 
 ProjectFile = Annotated[Path, typer.Argument(metavar='PROJECT.yml', help='The project file.', show_default=False)]
 Output = Annotated[
-    Path | None, typer.Option('--output', '-o', help='Directory of the run.  [default: runs/NAME]', show_default=False)
+    Path | None, typer.Option('--output', '-o', help='Directory of the run; runs/NAME if not given.', show_default=False)
 ]
 Retrain = Annotated[bool, typer.Option('--retrain', help='Train even if the trained model is up to date.')]
 

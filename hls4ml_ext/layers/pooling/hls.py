@@ -108,6 +108,8 @@ def pool(layer, tensor: str, graph, op: str, size: int) -> tuple[Range, dict]:
         import keras
 
         factor = float(keras.ops.convert_to_numpy(quantizer(factor)))
+        if hasattr(layer, 'pool_size'):  # QAveragePooling2D multiplies by the size before it averages
+            graph.check_float(name, sums.times(size), layer.compute_dtype, f'{size} times a sum of {size} elements')
     try:
         exact = range_of(np.array([factor]))
     except ExtError:

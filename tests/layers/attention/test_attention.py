@@ -470,7 +470,7 @@ def test_softmax_error(softmax, record_property):
     exact = np.exp((logits - logits.max(-1, keepdims=True)) * 2.0**-softmax.logit.frac)
     exact /= exact.sum(-1, keepdims=True)
     error = np.abs(got - exact).max() * 2**softmax.weight_bits
-    record_property('largest error in last bits', error)
+    record_property('largest error in last bits', float(error))
     print(f'{softmax}: error {error:.3f} of the last bit; bound {softmax.error_bound * 2**softmax.weight_bits:.3f}')
     assert error <= softmax.error_bound * 2**softmax.weight_bits
     assert softmax.error_bound * 2**softmax.weight_bits < 4
