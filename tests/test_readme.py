@@ -22,3 +22,18 @@ def test_the_model_of_the_readme_converts_and_is_exact(tmp_path, monkeypatch):
     exec(simulate, names)
     compared = hls4ml_ext.compare(names['hls_model'], names['model'], names['images'])
     assert sum(c.mismatches for c in compared) == 0 and len(compared) >= 5
+
+
+def test_the_project_of_the_docs_is_valid(tmp_path):
+    from hls4ml_ext.project import load_project
+
+    page = README.parent / 'docs' / 'projects.md'
+    path = tmp_path / 'example.yml'
+    path.write_text(re.findall(r'```yaml\n(.*?)```', page.read_text(), re.S)[0])
+    project = load_project(path)
+    assert project.name == 'digits' and project.training.epochs == 30
+    assert project.hls.hls_config()['LayerName']['ode1.pw1'] == {
+        'ReuseFactor': 8,
+        'WeightStorage': 'bram',
+        'MultImpl': 'dsp',
+    }
