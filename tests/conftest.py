@@ -17,7 +17,7 @@ hypothesis.settings.load_profile('tests')
 
 
 def pytest_addoption(parser):
-    parser.addoption('--networks', type=int, default=144, help='number of random networks to test')
+    parser.addoption('--networks', type=int, default=96, help='number of random networks to test')
     parser.addoption('--networks-seed', type=int, default=None, help='draw other random networks than CI does')
 
 
