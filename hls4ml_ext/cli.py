@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from hls4ml_ext.errors import ExtError
+from hls4ml_ext.errors import ExtError, ProjectError
 
 app = typer.Typer(
     help='Neural-ODE and attention networks: from a project file to a bit-exact C simulation.',
@@ -28,7 +29,19 @@ ProjectFile = Annotated[Path, typer.Argument(metavar='PROJECT.yml', help='The pr
 Output = Annotated[
     Path | None, typer.Option('--output', '-o', help='Directory of the run; runs/NAME if not given.', show_default=False)
 ]
-Retrain = Annotated[bool, typer.Option('--retrain', help='Train even if the trained model is up to date.')]
+Retrain = Annotated[bool, typer.Option('--retrain', help='Train from the start, even if the trained model is up to date.')]
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        '--backend', metavar='tensorflow|jax|torch', show_default=False,
+        help='Backend of Keras; KERAS_BACKEND, else tensorflow, if not given. Conversion needs tensorflow.',
+    ),
+]  # fmt: skip
+Steps = Annotated[
+    list[int], typer.Option('--steps', '-n', min=1, help='Evaluate with N steps in every ODE block, too.', show_default=False)
+]
+
+BACKENDS = ('tensorflow', 'jax', 'torch')
 
 WRONG, REFUSED, INTERRUPTED = 1, 2, 130
 """Exit codes: the C simulation differs from Keras; the project or its model is refused; Ctrl-C."""
@@ -70,11 +83,34 @@ def run(project: ProjectFile, output: Output = None, retrain: Retrain = False):
 
 
 @command
-def train(project: ProjectFile, output: Output = None, retrain: Retrain = False):
-    """Train the model, fold batch normalization, and write DIR/model.keras."""
-    with prepared(project, output, compiler=False) as a_run:
+def train(project: ProjectFile, output: Output = None, retrain: Retrain = False, backend: Backend = None):
+    """Train the model, fold batch normalization, and write DIR/model.keras. Resumes what was interrupted."""
+    with prepared(project, output, compiler=False, backend=backend) as a_run:
         a_run.train(retrain)
         a_run.reporter.print(f'\n[bold]{a_run.model_file}[/]')
+
+
+@command
+def evaluate(project: ProjectFile, output: Output = None, steps: Steps = (), backend: Backend = None):
+    """Accuracy of the trained model on all test images; of the float model, and quantized after training (PTQ), if there."""
+    with prepared(project, output, compiler=False, backend=backend) as a_run:
+        a_run.evaluate(steps)
+        a_run.reporter.print(f'\n[bold]{a_run.directory / "evaluation.json"}[/]')
+
+
+@command
+def study(
+    study: Annotated[Path, typer.Argument(metavar='STUDY.yml', help='The study file.', show_default=False)],
+    output: Output = None,
+    only: Annotated[list[str], typer.Option('--only', help='Only this variant; may be repeated.', show_default=False)] = (),
+    backend: Backend = None,
+):
+    """Train and evaluate all variants of a project; write tables and pictures. What is done is not done again."""
+    from hls4ml_ext.study import StudyRun, load_study
+
+    loaded = load_study(study)
+    with session(study, backend) as reporter:
+        StudyRun(loaded, output, reporter).run(only)
 
 
 @command
@@ -97,24 +133,59 @@ def simulate(project: ProjectFile, output: Output = None):
         simulated(a_run, model, a_run.convert(model))
 
 
-@contextlib.contextmanager
-def prepared(project_file: Path, output: Path | None, compiler: bool = True):
-    """The run of a project file, with Keras loaded; its total time is shown at the end."""
-    from hls4ml_ext import __version__
-    from hls4ml_ext.project import load_project
+@command
+def models(
+    classes: Annotated[int, typer.Option(min=2, help='Number of classes.')] = 10,
+    size: Annotated[
+        int, typer.Option(min=32, help='Height and width of the images, where the name of a preset does not say it.')
+    ] = 96,
+):
+    """Compare the networks of models/: parameters, multiply-accumulates, bits, and the share of the ZCU104's block RAM."""
+    from hls4ml_ext.devices import load_device
     from hls4ml_ext.report.console import Reporter
+
+    reporter, device = Reporter(), load_device('zcu104')
+    with reporter.step('start') as step:
+        step.show(load_keras_quietly())
+    from hls4ml_ext.report import models_table
+
+    candidates = models_table.candidates(size)
+    rows = []
+    with reporter.step('build', len(candidates), f'{len(candidates)} networks for {classes} classes') as step:
+        for candidate in candidates:
+            rows.append((candidate, candidate.measure(classes)))
+            step.advance()
+    reporter.print(models_table.models_table(rows, device))
+    reporter.print(f'[dim]{models_table.explanation(device)}[/]')
+
+
+@contextlib.contextmanager
+def prepared(project_file: Path, output: Path | None, compiler: bool = True, backend: str | None = None):
+    """The run of a project file, with Keras loaded; its total time is shown at the end."""
+    from hls4ml_ext.project import load_project
     from hls4ml_ext.run import Run, check_compiler
 
-    start = time.perf_counter()
     project = load_project(project_file)
     if compiler:
         check_compiler()
+    with session(project_file, backend) as reporter:
+        a_run = Run(project, output, reporter)
+        yield a_run
+
+
+@contextlib.contextmanager
+def session(file: Path, backend: str | None = None):
+    """A reporter, with Keras loaded; the total time is shown at the end."""
+    from hls4ml_ext import __version__
+    from hls4ml_ext.report.console import Reporter
+
+    start = time.perf_counter()
+    choose_backend(backend)
     reporter = Reporter()
-    a_run = Run(project, output, reporter)
-    reporter.print(f'[bold]hls4ml-ext {__version__}[/]  {project_file} -> {a_run.directory}\n')
+    reporter.print(f'[bold]hls4ml-ext {__version__}[/]  {file}\n')
     with reporter.step('start') as step:
         step.show(load_keras_quietly())
-    yield a_run
+    yield reporter
     reporter.print(f'[dim]{time.perf_counter() - start:.1f} s in all[/]')
 
 
@@ -132,6 +203,19 @@ def simulated(a_run, model, hls_model):
     show(f'[bold]{a_run.directory / "results.json"}[/]')
     if results['mismatches']['wrong']:
         raise typer.Exit(WRONG)
+
+
+def choose_backend(name: str | None):
+    """Sets Keras's backend, before Keras is loaded. Raises ProjectError if it isn't known or installed."""
+    name = name or os.environ.get('KERAS_BACKEND', 'tensorflow')
+    if name not in BACKENDS:
+        raise ProjectError(f'backend {name!r} is not one of {", ".join(BACKENDS)}')
+    if importlib.util.find_spec(name) is None:
+        raise ProjectError(f'backend {name!r} is not installed. Install it (pip install {name}), or use another --backend')
+    loaded = sys.modules.get('keras')
+    if loaded and loaded.backend.backend() != name:
+        raise ProjectError(f'backend {name!r}: Keras already runs on {loaded.backend.backend()} in this process')
+    os.environ['KERAS_BACKEND'] = name
 
 
 def load_keras_quietly() -> str:

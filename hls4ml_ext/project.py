@@ -15,10 +15,20 @@ from pydantic import Field, InstanceOf, ValidationInfo, field_validator, model_v
 
 from hls4ml_ext.conversion import DEFAULT_PART
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.train.sources import SOURCES, existing_file
+from hls4ml_ext.train.augment import Augmentation
+from hls4ml_ext.train.sources import SOURCES, existing_file, relative_to_project
 from hls4ml_ext.validation import check, known_keys
 from models import BUILDERS, builder
 from models.knobs import Count, Quantization, Section
+
+PHASES = ('pretrain', 'refine', 'qat', 'finetune')
+"""The phases of training, in order."""
+
+FLOAT_PHASES = ('pretrain', 'refine')
+"""Those in floating point."""
+
+FLOAT_MODEL = 'float.keras'
+"""Name of the file in a run's directory that holds the model after the phases in floating point."""
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Sections
@@ -55,9 +65,17 @@ class Training(Section):
 
     Attributes:
         batch_size: Images of a training step.
-        validation_fraction: Of the training images, kept apart to show how training goes.
+        validation_fraction: Of the training images, kept apart: the epoch that is best on them is the one that is kept.
         label_smoothing: Share of every label that is spread over all classes.
-        pretrain: In floating point.
+        optimizer: 'adam' (with decoupled weight decay: AdamW) or 'sgd' (with Nesterov momentum of 0.9).
+        weight_decay: Of all weights, relative to the learning rate.
+        warm_up: Share of a phase in which the learning rate rises from zero, before it falls to zero as a cosine.
+        ema: Momentum of an exponential moving average of the weights, which is what is validated and kept; 0 is none.
+        augmentation: See :class:`~hls4ml_ext.train.augment.Augmentation`.
+        initial: Instead of pretraining: the float model of another run, its directory or a ``float.keras``.
+        pretrain: In floating point, with batch normalization.
+        refine: In floating point, after batch normalization is folded. The steps of an ODE block share one set of statistics,
+            which in inference fits none of them exactly; this repairs it.
         qat: Quantization-aware, with batch normalization.
         finetune: Quantization-aware, after batch normalization is folded: what the hardware computes.
     """
@@ -65,13 +83,54 @@ class Training(Section):
     batch_size: Count = 64
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    optimizer: Literal['adam', 'sgd'] = 'adam'
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    augmentation: Augmentation = Augmentation()
+    initial: Path | None = None
     pretrain: Phase = Phase()
+    refine: Phase = Phase()
     qat: Phase = Phase()
     finetune: Phase = Phase()
 
+    @field_validator('initial')
+    @classmethod
+    def _float_model(cls, initial, info: ValidationInfo):
+        path = relative_to_project(initial, info)
+        if path is None or path.suffix == '.keras':
+            return path
+        return path / FLOAT_MODEL
+
+    @model_validator(mode='after')
+    def _one_beginning(self):
+        if self.initial and self.pretrain.epochs:
+            raise ValueError('initial: a float model is given, and pretrain.epochs as well. Leave one out')
+        if self.refine.epochs and self.qat.epochs:
+            raise ValueError('qat: after refine there is no batch normalization left. Leave one out; finetune follows both')
+        return self
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """The phases that have epochs, by name, in order."""
+        return {name: phase for name in PHASES if (phase := getattr(self, name)).epochs}
+
     @property
     def epochs(self) -> int:
-        return self.pretrain.epochs + self.qat.epochs + self.finetune.epochs
+        return sum(phase.epochs for phase in self.phases.values())
+
+
+class Calibration(Section):
+    """How the ranges of activations are found, if there is a float model to look at.
+
+    Attributes:
+        method: 'fixed' (those of the builder), 'minmax' (nothing is clipped), 'percentile' (99.9 % of the numbers are not
+            clipped) or 'mse' (least squared error of rounding and clipping).
+        images: Training images to look at.
+    """
+
+    method: Literal['fixed', 'minmax', 'percentile', 'mse'] = 'mse'
+    images: Count = 512
 
 
 class LayerSettings(Section):
@@ -118,6 +177,7 @@ class Project(Section):
         data: One of :data:`hls4ml_ext.train.sources.SOURCES`.
         training: :class:`Training`; with no epochs at all the weights stay random (``training: none``).
         quantization: Bit widths of a built model.
+        calibration: :class:`Calibration`.
         hls: :class:`Hardware`.
     """
 
@@ -128,6 +188,7 @@ class Project(Section):
     data: InstanceOf[Section]
     training: Training = Training()
     quantization: Quantization = Quantization()
+    calibration: Calibration = Calibration()
     hls: Hardware = Hardware()
 
     @field_validator('training', mode='before')
@@ -153,17 +214,21 @@ class Project(Section):
 
     @property
     def random_weights(self) -> bool:
-        return isinstance(self.model, BuiltModel) and self.training.epochs == 0
+        return isinstance(self.model, BuiltModel) and self.training.epochs == 0 and self.training.initial is None
 
-    def fingerprint(self) -> str:
-        """Changes with everything that the trained model depends on, but not with the hardware's settings."""
+    def fingerprint(self, phase: str = PHASES[-1]) -> str:
+        """Changes with everything that the model depends on when a phase is done, but not with the hardware's settings."""
         from hls4ml_ext import __version__
 
-        parts = self.model_dump(mode='json', include={'seed', 'training', 'quantization'})
+        parts = self.model_dump(mode='json', include={'seed', 'training', 'quantization', 'calibration'})
+        for later in PHASES[PHASES.index(phase) + 1 :]:
+            del parts['training'][later]
+        if phase in FLOAT_PHASES:
+            del parts['quantization'], parts['calibration']
         parts['model'], parts['data'] = self.model.model_dump(mode='json'), self.data.model_dump(mode='json')
         if isinstance(self.model, BuiltModel):
             parts['model']['knobs'] = self.model.knobs.model_dump(mode='json')
-        values = [*dict(self.model).values(), *dict(self.data).values()]
+        values = [*dict(self.model).values(), *dict(self.data).values(), self.training.initial]
         files = [value for value in values if isinstance(value, Path) and value.is_file()]
         parts['files'] = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         parts['version'] = __version__
@@ -185,7 +250,22 @@ def load_project(path) -> Project:
         ProjectError: with one line for each mistake, naming file, key and remedy.
     """
     path = Path(path)
-    raw = _read(path)
+    return parse_project(read_yaml(path), path, str(path))
+
+
+def parse_project(raw: dict, path: Path, where: str) -> Project:
+    """Validates the content of a project file.
+
+    Args:
+        raw: The sections.
+        path: The file; relative paths start from its directory.
+        where: What mistakes are said to be in.
+
+    Raises:
+        ProjectError: with one line for each mistake.
+    """
+    if 'path' in raw:
+        raise ProjectError(f'{where}: path: unknown key. Known keys: {", ".join(known_keys(Project))}')
     problems: list[str] = []
     context = {'base': path.absolute().parent}
     values = {'path': path.absolute(), 'name': path.stem, **raw}
@@ -196,11 +276,12 @@ def load_project(path) -> Project:
     rest = {key: value for key, value in values.items() if key not in broken}
     project = check(Project, rest, (), context, problems, known=broken)
     if problems:
-        raise ProjectError('\n'.join(f'{path}: {problem}' for problem in problems))
+        raise ProjectError('\n'.join(f'{where}: {problem}' for problem in problems))
     return project
 
 
-def _read(path: Path) -> dict:
+def read_yaml(path: Path) -> dict:
+    """The sections of a project file. Raises ProjectError if it is none."""
     if not path.is_file():
         raise ProjectError(f"there is no project file '{path}'")
     try:
@@ -213,8 +294,6 @@ def _read(path: Path) -> dict:
         raise ProjectError(f"project file '{path}' can't be read: {e}") from None
     if not isinstance(raw, dict):
         raise ProjectError(f'{path}: a project file has sections such as model and data; this one has none')
-    if 'path' in raw:
-        raise ProjectError(f'{path}: path: unknown key. Known keys: {", ".join(known_keys(Project))}')
     return raw
 
 

@@ -1,7 +1,8 @@
 """A run: what a project file asks for, in a directory of its own.
 
-A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json`` (how it was trained),
-``hls/`` (the HLS project) and ``results.json``.
+A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json``, ``training.csv`` and
+``curves.png`` (how it was trained), ``float.keras`` (after pretraining), ``training/`` (checkpoints, to resume), ``hls/`` (the
+HLS project), ``results.json`` and ``evaluation.json``.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import json
 import os
 import shutil
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.project import ModelFile, Project
+from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
 
 MARK = '.hls4ml-ext-run'
@@ -76,8 +78,10 @@ class Run:
     def train(self, force: bool = False):
         """Trains the model, or loads it if that has been done for the same model, data, training and bit widths.
 
+        A training that was interrupted goes on after the last epoch that was completed.
+
         Args:
-            force: Train in any case.
+            force: Train in any case, from the start.
 
         Returns:
             keras.Model: the trained model, without batch normalization.
@@ -91,10 +95,12 @@ class Run:
             model, logs = self._import_model(), []
             seconds = 0.0
         else:
-            from hls4ml_ext.train.training import Trainer
+            from hls4ml_ext.train.training import Trainer, forget_training
 
+            if force:
+                forget_training(self.directory)
             with TrainingProgress(self.reporter) as progress:
-                trainer = Trainer(self.project, data, progress.callbacks)
+                trainer = Trainer(self.project, data, progress.callbacks, self.directory)
                 if self.project.random_weights:
                     with self.reporter.step('weights', detail=f'random, seed {self.project.seed}') as step:
                         model = trainer.run()
@@ -170,6 +176,71 @@ class Run:
         write_json(self.directory / 'results.json', results)
         return results
 
+    def evaluate(self, steps=(), ptq: bool = True) -> dict:
+        """Top-1 accuracies on the whole test set: float, quantized after training, and the trained model.
+
+        Args:
+            steps: Also with these numbers of steps in every ODE block.
+            ptq: Whether to quantize the float model after training, with each method of calibration.
+
+        Returns:
+            dict: as written to ``evaluation.json``: accuracies as fractions; None for what the project doesn't have.
+
+        Raises:
+            ProjectError: if the model hasn't been trained, or the test images have no labels.
+        """
+        from hls4ml_ext.report import facts
+        from hls4ml_ext.layers.ode.keras import ode_blocks
+        from hls4ml_ext.report.complexity import complexity
+        from hls4ml_ext.train import evaluation
+        from hls4ml_ext.train.ranges import METHODS
+
+        data = self.load_data()
+        model = self.train() if isinstance(self.project.model, ModelFile) else self.load_model()
+        self._check_shapes(model, data)
+        n = len(data.x_test)
+        result = {'float': None, 'ptq': {}, 'steps': {}}
+        with self.reporter.step('evaluate', detail='the trained model') as step:
+            accuracy = evaluation.top1(model, data)
+            step.show(f'trained model: {accuracy:.2%} of {n:,} test images')
+        trained = read_json(self.directory / 'training.json').get('phases', [])
+        result['quantized'] = accuracy
+        result['qat_epochs'] = sum(log['epochs'] for log in trained if log['name'] not in FLOAT_PHASES)
+        models = {'quantized': model}
+        float_file = self.float_model_file
+        if float_file:
+            models['float'] = float_model = load_keras(float_file)
+            with self.reporter.step('evaluate', detail='the float model') as step:
+                result['float'] = evaluation.top1(float_model, data)
+                step.show(f'float model: {result["float"]:.2%}')
+        for method in METHODS if ptq and float_file else ():
+            with self.reporter.step('PTQ', detail=method) as step:
+                quantized = evaluation.post_training_quantized(self.project, data, float_model, method)
+                result['ptq'][method] = evaluation.top1(quantized, data)
+                step.show(f'calibrated by {method}: {result["ptq"][method]:.2%}')
+        for name, evaluated in models.items() if steps else ():
+            with self.reporter.step('steps', detail=f'the {name} model') as step:
+                result['steps'][name] = found = evaluation.top1_by_steps(evaluated, data, steps)
+                step.show(f'{name}: ' + ', '.join(f'N={k} {v:.2%}' for k, v in found.items()))
+        result = {
+            'project': self.project.name,
+            'seed': self.project.seed,
+            'data': {'name': data.name, 'test_images': n, 'training_images': len(data.x_train)},
+            'quantization': None if isinstance(self.project.model, ModelFile) else self.project.quantization.model_dump(),
+            'accuracy': result,
+            'model': {**asdict(complexity(model)), 'n_steps': max((b.n_steps for b in ode_blocks(model)), default=None)},
+            'training': read_json(self.directory / 'training.json'),
+            'versions': facts.versions(),
+            'machine': facts.machine(),
+        }
+        write_json(self.directory / 'evaluation.json', result)
+        return result
+
+    @property
+    def float_model_file(self) -> Path | None:
+        """The float model that this run was quantized from, if there is one."""
+        return next((f for f in (self.directory / FLOAT_MODEL, self.project.training.initial) if f and f.is_file()), None)
+
     # ------------------------------------------------------------------ results
 
     def _results(self, hls_model, data, expected, outputs, compared) -> dict:
@@ -233,6 +304,10 @@ class Run:
             'phases': logs,
         }
         write_json(self.directory / 'training.json', {**about, 'versions': facts.versions(), 'machine': facts.machine()})
+        if logs:
+            from hls4ml_ext.report.plots.training import training_curves
+
+            training_curves(logs, self.directory / 'curves.png')
 
     def _import_model(self):
         """The Keras model of a file, without batch normalization."""
@@ -275,7 +350,11 @@ class TrainingProgress:
         import keras
 
         self.open.close()
-        step = self.open.enter_context(self.reporter.step(log.name, steps, f'{log.epochs} epochs, tracing the model'))
+        done = len(log.history.get('loss', []))
+        resumed = f', resumed after {done}' if done else ''
+        step = self.open.enter_context(
+            self.reporter.step(log.name, steps, f'{log.epochs} epochs{resumed}, tracing the model')
+        )
 
         class Show(keras.callbacks.Callback):
             def on_train_batch_end(self, batch, logs=None):

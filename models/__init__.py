@@ -6,14 +6,23 @@ from importlib import import_module
 
 BUILDERS = {
     'ode_mhsa': 'models.ode_mhsa',
+    'odenet': 'models.odenet',
+    'resnet': 'models.resnet',
 }
 """Name -> module with ``Knobs`` (a pydantic model) and ``build(input_shape, n_classes, quantization, **knobs)``."""
 
+COMPARISONS = {
+    'resnet50': 'models.resnet50',
+    'botnet50': 'models.botnet50',
+    'vit': 'models.vit',
+}
+"""The same for networks to compare with, in floating point only. They can't be converted: project files don't know them."""
+
 
 def builder(name: str):
-    """The module of a builder.
+    """The module of a builder, one of :data:`BUILDERS` or :data:`COMPARISONS`.
 
     Raises:
         KeyError: if there is none of that name.
     """
-    return import_module(BUILDERS[name])
+    return import_module({**BUILDERS, **COMPARISONS}[name])

@@ -63,6 +63,18 @@ PRESETS = {
         'ode': {'n_steps': 2, 'depth': 1},
         'mhsa': {'heads': 2, 'key_dim': 16, 'n_steps': 1},
     },
+    '32x32-small': {
+        'stem': {'filters': 64, 'kernel_size': 5, 'strides': 2},
+        'widths': [64, 128, 192],
+        'ode': {'n_steps': 2, 'depth': 1},
+        'mhsa': {'heads': 4, 'key_dim': 32, 'n_steps': 2},
+    },
+    '32x32': {
+        'stem': {'filters': 64, 'kernel_size': 3, 'strides': 1},
+        'widths': [64, 128, 256],
+        'ode': {'n_steps': 4, 'depth': 2},
+        'mhsa': {'heads': 4, 'key_dim': 48, 'n_steps': 4},
+    },
     '96x96': {
         'stem': {'filters': 64, 'kernel_size': 7, 'strides': 2},
         'widths': [64, 128, 256],
@@ -76,12 +88,14 @@ class Knobs(PresetKnobs):
     """Everything that can be chosen.
 
     Attributes:
-        preset: '8x8' or '96x96': values for what is not given.
+        preset: A key of :data:`PRESETS`: values for what is not given.
         stem: See :class:`Stem`.
         widths: Channels of each ODE stage; a stage after the first one halves height and width.
         downsample: Convolution between stages: 'separable' (depthwise, then 1x1) or 'dense' (3x3).
         ode: See :class:`ODE`.
         mhsa: See :class:`MHSA`; None leaves out the attention block.
+        shared: Whether the steps of a block share one set of weights. If not, each step has its own: the plain residual
+            network, to see what sharing saves and costs.
     """
 
     presets = PRESETS
@@ -90,6 +104,7 @@ class Knobs(PresetKnobs):
     downsample: Literal['separable', 'dense'] = 'separable'
     ode: ODE = ODE()
     mhsa: MHSA | None = MHSA()
+    shared: bool = True
 
     @model_validator(mode='after')
     def _one_step_count_for_each_stage(self):
@@ -140,9 +155,9 @@ class Builder:
             if i > 1 or width != stem.filters:
                 name, strides = (f'down{i - 1}', 2) if i > 1 else ('widen', 1)
                 x = self._apply(x, self._transition(name, width, strides))
-            x = self._ode_stage(i, width)(x)
+            x = self._apply(x, self._ode_stage(i, width))
         if knobs.mhsa:
-            x = self._attention_block(knobs.widths[-1])(x)
+            x = self._apply(x, self._attention_block(knobs.widths[-1]))
         x = self.q.activation_layer('features', integer=3, relu=True)(x)
         n_pixels = x.shape[1] * x.shape[2]
         x = QGlobalAveragePooling2D(average_quantizer=self.q.mean(n_pixels), name='pool')(x)
@@ -199,41 +214,55 @@ class Builder:
     def _ode_stage(self, number, width):
         ode = self.knobs.ode
         n_steps = ode.n_steps[number - 1] if isinstance(ode.n_steps, list) else ode.n_steps
-        layers = []
-        for j in range(1, ode.depth + 1):
-            layers += [
-                self._relu(f'relu{j}'),
-                *self._depthwise(f'dw{j}', ode.kernel_size),
-                self.q.activation_layer(f'dw{j}_act'),
-                *self._conv(f'pw{j}', width),
-            ]
-        layers.append(self.q.activation_layer('slope'))
-        return self._block(f'ode{number}', layers, n_steps, ode.solver, ode.time_channel)
+
+        def dynamics():
+            layers = []
+            for j in range(1, ode.depth + 1):
+                layers += [
+                    self._relu(f'relu{j}'),
+                    *self._depthwise(f'dw{j}', ode.kernel_size),
+                    self.q.activation_layer(f'dw{j}_act'),
+                    *self._conv(f'pw{j}', width),
+                ]
+            return [*layers, self.q.activation_layer('slope')]
+
+        return self._blocks(f'ode{number}', dynamics, n_steps, ode.solver, ode.time_channel)
 
     def _attention_block(self, width):
+        mhsa = self.knobs.mhsa
+
+        def dynamics():
+            return [
+                self._relu('relu'),
+                *self._conv('reduce', mhsa.heads * mhsa.key_dim),
+                self.q.activation_layer('reduce_act'),
+                self._attention(),
+                *self._conv('expand', width),
+                self.q.activation_layer('slope'),
+            ]
+
+        return self._blocks('mhsa', dynamics, mhsa.n_steps, mhsa.solver, False)
+
+    def _attention(self):
         from hls4ml_ext import MultiHeadSelfAttention2D
 
         mhsa = self.knobs.mhsa
-        attention = MultiHeadSelfAttention2D(
+        return MultiHeadSelfAttention2D(
             mhsa.heads, mhsa.key_dim, mhsa.position, mhsa.attention, use_output_projection=False,
             kernel_quantizer=self.q.weights, position_quantizer=self.q.weights, qkv_quantizer=self.q.activation(),
             logit_quantizer=self.q.activation(3), attention_quantizer=self.q.relu(2 if mhsa.attention == 'relu' else 0),
             context_quantizer=self.q.activation(0),
             name='attention',
         )  # fmt: skip
-        layers = [
-            self._relu('relu'),
-            *self._conv('reduce', mhsa.heads * mhsa.key_dim),
-            self.q.activation_layer('reduce_act'),
-            attention,
-            *self._conv('expand', width),
-            self.q.activation_layer('slope'),
-        ]
-        return self._block('mhsa', layers, mhsa.n_steps, mhsa.solver, False)
 
-    def _block(self, name, layers, n_steps, solver, time_channel):
+    def _blocks(self, name, dynamics, n_steps, solver, time_channel):
+        """One block of `n_steps` steps; or, where weights are not shared, `n_steps` blocks of one step of the same size."""
         from hls4ml_ext import ODEBlock
 
-        return ODEBlock(
-            layers, n_steps=n_steps, solver=solver, time_channel=time_channel, state_quantizer=self.q.state, name=name
-        )
+        options = {'solver': solver, 'time_channel': time_channel, 'state_quantizer': self.q.state}
+        if self.knobs.shared:
+            return [ODEBlock(dynamics(), n_steps=n_steps, name=name, **options)]
+        return [
+            ODEBlock(dynamics(), n_steps=1, step_size=1 / n_steps, name=f'{name}_{n}', **options)
+            for n in range(1, n_steps + 1)
+        ]

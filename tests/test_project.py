@@ -92,8 +92,16 @@ def test_hls_config(tmp_path):
         ({'model': 3}, 'model: give a builder with its knobs, or the path of a .keras file'),
         ({'model': None}, 'model: is missing'),
         ({'data': None}, 'data: is missing'),
-        ({'data': 'digit'}, "data.source: 'digit' is not one of digits, npz, stl10_smoke"),
+        ({'data': 'digit'}, "data.source: 'digit' is not one of digits, cifar10, stl10, folder, npz, stl10_smoke"),
         ({'data': {'source': 'npz'}}, 'data.path: is missing'),
+        ({'data': {'source': 'stl10'}}, 'data.path: is missing'),
+        ({'data': {'source': 'stl10', 'path': 'p.yml'}}, "data.path: '{directory}/p.yml' is a file, not a folder"),
+        ({'data': {'source': 'folder', 'path': 'a'}}, "data.path: there is no folder '{directory}/a'"),
+        ({'data': {'source': 'cifar10', 'path': 'a'}}, "data.path: there is no file or folder '{directory}/a'"),
+        ({'data': {'source': 'folder', 'path': '.', 'size': [8]}}, 'data.size: [8] is neither a number of pixels nor [height, '),
+        ({'data': {'source': 'folder', 'path': '.', 'size': 'x'}}, "data.size: 'x' is neither a number of pixels nor [height, "),
+        ({'data': {'source': 'folder', 'path': '.', 'channels': 2}}, 'data.channels: 2 is not one of 1, 3'),
+        ({'data': {'train_limit': 0}}, 'data.train_limit: 0 must be at least 1'),
         ({'data': {'test_fraction': 1}}, 'data.test_fraction: 1 must be less than 1'),
         ({'training': None}, "training: is missing. Give its phases, or 'none' for random weights"),
         ({'training': 'non'}, "training: 'non' is neither 'none' nor a group of phases"),
@@ -118,7 +126,7 @@ def test_mistakes(changes, message, tmp_path):
     path = write(tmp_path, **changes)
     with pytest.raises(ProjectError) as error:
         load_project(path)
-    assert str(error.value).startswith(f'{path}: {message}')
+    assert str(error.value).startswith(f'{path}: {message}'.replace('{directory}', str(tmp_path)))
     assert len(str(error.value).splitlines()) == 1
 
 

@@ -60,19 +60,22 @@ def best_integer(values: np.ndarray, bits: int) -> int:
     return min(range(top + 1, top - bits, -1), key=error)
 
 
-def calibrate_batchnorm(model, images: np.ndarray, batch_size: int = 16, passes: int = 6):
-    """Sets the statistics of batch normalization to those of some images, for a model with random weights.
+def calibrate_batchnorm(model, images: np.ndarray, batch_size: int = 16, passes: int = 6, momentum: float = 0.5):
+    """Sets the statistics of batch normalization to those of some images, for weights that were not trained with them.
 
     Args:
         model: A built Keras model; its moving averages are changed.
         images: Images, (n, height, width, channels).
         batch_size: Of them at a time.
-        passes: How often the images are shown. A pass halves the memory of what came before, at least.
+        passes: How often the images are shown.
+        momentum: Share of the statistics that each batch leaves of those before.
     """
     layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
+    if not layers:
+        return
     for layer in layers:
-        layer.momentum = 0.5
+        layer.momentum = momentum
     for _ in range(passes):
         for start in range(0, len(images), batch_size):
             model(images[start : start + batch_size], training=True)

@@ -9,6 +9,9 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from models.knobs import Count, Section
 
+CIFAR10_VARIABLE = 'HLS4ML_EXT_CIFAR10'
+"""Environment variable: where CIFAR-10 is, if a project file doesn't say."""
+
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -25,14 +28,32 @@ def existing_file(path: Path, info: ValidationInfo) -> Path:
     return path
 
 
+def existing_path(path: Path | None, info: ValidationInfo) -> Path | None:
+    """As :func:`relative_to_project`. Raises ValueError if a path is given and there is neither a file nor a folder."""
+    path = relative_to_project(path, info)
+    if path is not None and not path.exists():
+        raise ValueError(f"there is no file or folder '{path}'")
+    return path
+
+
+def existing_folder(path: Path, info: ValidationInfo) -> Path:
+    """As :func:`relative_to_project`. Raises ValueError if there is no such folder."""
+    path = relative_to_project(path, info)
+    if not path.is_dir():
+        raise ValueError(f"'{path}' is a file, not a folder" if path.exists() else f"there is no folder '{path}'")
+    return path
+
+
 class Source(Section):
     """What every source has.
 
     Attributes:
-        limit: Use only so many test images.
+        limit: Use only so many test images, the first ones.
+        train_limit: Use only so many training images, for quick tries: the first ones after a shuffle with the seed.
     """
 
     limit: Count | None = None
+    train_limit: Count | None = None
 
 
 class Digits(Source):
@@ -40,6 +61,70 @@ class Digits(Source):
 
     source: Literal['digits'] = 'digits'
     test_fraction: Fraction = 0.25
+
+
+class Cifar10(Source):
+    """CIFAR-10 (Krizhevsky): 50,000 training and 10,000 test images of 32x32 RGB, 10 classes.
+
+    Without a path it is what the environment variable :data:`CIFAR10_VARIABLE` names, else what Keras downloads.
+
+    Attributes:
+        path: An .npz of ``x_train``, ``y_train``, ``x_test``, ``y_test``, or the official folder ``cifar-10-batches-py``.
+    """
+
+    source: Literal['cifar10'] = 'cifar10'
+    path: Path | None = None
+
+    @field_validator('path')
+    @classmethod
+    def _exists(cls, path, info: ValidationInfo):
+        return existing_path(path, info)
+
+
+class Stl10(Source):
+    """STL-10 (Coates, Lee and Ng): 5,000 training and 8,000 test images of 96x96 RGB, 10 classes.
+
+    Attributes:
+        path: The folder of the official binary files ``train_X.bin``, ``train_y.bin``, ``test_X.bin`` and ``test_y.bin``.
+    """
+
+    source: Literal['stl10'] = 'stl10'
+    path: Path
+
+    @field_validator('path')
+    @classmethod
+    def _exists(cls, path, info: ValidationInfo):
+        return existing_folder(path, info)
+
+
+class Folder(Source):
+    """A folder of images (png, jpg, bmp, gif), with a folder for each class; classes are numbered by name.
+
+    Attributes:
+        path: The folder of the classes; or one of the folders ``train`` and ``test``, which have the classes.
+        test_fraction: Share of the test images, if there are no ``train`` and ``test``.
+        size: N or [height, width] that images are resized to; without it all must have one size.
+        channels: 3 is RGB, 1 is grey.
+    """
+
+    source: Literal['folder'] = 'folder'
+    path: Path
+    test_fraction: Fraction = 0.2
+    size: tuple[Count, Count] | None = None
+    channels: Literal[1, 3] = 3
+
+    @field_validator('path')
+    @classmethod
+    def _exists(cls, path, info: ValidationInfo):
+        return existing_folder(path, info)
+
+    @field_validator('size', mode='before')
+    @classmethod
+    def _height_and_width(cls, size):
+        sizes = list(size) if isinstance(size, (list, tuple)) else [size, size]
+        if size is not None and (len(sizes) != 2 or any(type(n) is not int or n < 1 for n in sizes)):
+            raise ValueError(f'{size!r} is neither a number of pixels nor [height, width]')
+        return None if size is None else tuple(sizes)
 
 
 class Npz(Source):
@@ -74,5 +159,12 @@ class Stl10Smoke(Source):
         return relative_to_project(path, info)
 
 
-SOURCES = {'digits': Digits, 'npz': Npz, 'stl10_smoke': Stl10Smoke}
+SOURCES = {
+    'digits': Digits,
+    'cifar10': Cifar10,
+    'stl10': Stl10,
+    'folder': Folder,
+    'npz': Npz,
+    'stl10_smoke': Stl10Smoke,
+}
 """Name -> section. :func:`hls4ml_ext.train.data.load` knows how to load each."""

@@ -1,12 +1,17 @@
 """Data sets."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import hls4ml_ext.train.data
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.quantizers import activation_type, resolve
-from hls4ml_ext.train.data import from_uint8, load
-from hls4ml_ext.train.sources import Digits, Npz, Stl10Smoke
+from hls4ml_ext.train.data import Dataset, from_uint8, load
+from hls4ml_ext.train.sources import SOURCES, Digits, Npz, Stl10Smoke
 
 
 def test_digits_are_split_by_class_and_seed():
@@ -78,3 +83,71 @@ def test_damaged_files(arrays, message, tmp_path):
         np.savez(path, **arrays)
     with pytest.raises(ProjectError, match=message):
         load(Npz(path=path), 0)
+
+
+def test_importing_sources_loads_no_keras():
+    code = 'import sys, hls4ml_ext.train.sources; print([m for m in ("keras", "tensorflow", "PIL") if m in sys.modules])'
+    assert subprocess.check_output([sys.executable, '-c', code], text=True, cwd=Path(__file__).parents[2]) == '[]\n'
+
+
+def test_every_source_can_be_loaded():
+    for section in SOURCES.values():
+        assert section.model_fields['source'].default in SOURCES
+        assert hasattr(hls4ml_ext.train.data, section.model_fields['source'].default)
+
+
+def test_train_limit_draws_with_the_seed():
+    whole, few, fewer, other = (load(Digits(train_limit=n), seed) for n, seed in ((None, 0), (200, 0), (100, 0), (100, 1)))
+    assert (len(few.x_train), len(few.y_train), len(few.x_test)) == (200, 200, 450)
+    assert (few.x_train[:100] == fewer.x_train).all()
+    assert not (other.x_train == fewer.x_train).all()
+    assert len(np.unique(fewer.y_train)) == 10
+    known = {(image.tobytes(), label) for image, label in zip(whole.x_train, whole.y_train)}
+    assert all((image.tobytes(), label) in known for image, label in zip(few.x_train, few.y_train))
+    assert len(load(Digits(train_limit=10**6), 0).x_train) == 1347
+
+
+def test_limits_of_unlabelled_images():
+    data = load(Stl10Smoke(crops=3, limit=1, train_limit=2), 0)
+    assert (len(data.x_train), len(data.x_test), data.y_train, data.y_test) == (2, 1, None, None)
+
+
+def test_names_of_classes(tmp_path):
+    assert load(Digits(), 0).classes == tuple('0123456789')
+    assert load(Stl10Smoke(crops=1), 0).classes is None
+    assert Dataset('positional', *[np.zeros(1)] * 4, 2).classes is None
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'x_test': np.zeros((4, 3, 4, 1))}, r'x_train has images of \(4, 4, 1\), x_test of \(3, 4, 1\)'),
+        ({'y_test': np.array([0, 1, 2, 2])}, '2 test images are of class 2, of which there is no training image'),
+        ({'x_test': np.full((4, 4, 4, 1), np.inf)}, '64 numbers of x_test are NaN or infinite'),
+        ({'x_test': np.full((4, 4, 4, 1), 'a')}, 'x_test has type <U1. Use uint8, or numbers'),
+        ({'x_test': np.zeros((4, 0, 4, 1))}, r'x_test has shape \(4, 0, 4, 1\)'),
+        ({'y_train': np.array([0, 1, -1, 0])}, r'y_train has shape \(4,\) and type int64. Use 4 integers from 0'),
+    ],
+)
+def test_parts_that_do_not_fit_together(changes, message, tmp_path):
+    arrays = {
+        f'{kind}_{part}': a
+        for part in ('train', 'test')
+        for kind, a in (('x', np.zeros((4, 4, 4, 1))), ('y', np.arange(4) % 2))
+    }
+    np.savez(tmp_path / 'x.npz', **{**arrays, **changes})
+    with pytest.raises(ProjectError, match=f"'{tmp_path}/x.npz': {message}"):
+        load(Npz(path=tmp_path / 'x.npz'), 0)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'label', 'message'),
+    [
+        ((2, 96, 96, 3), 10, 'labels has a label 10; 10 classes have labels 0 to 9'),
+        ((2, 32, 32, 3), 0, r'has images of \(32, 32, 3\), STL-10 of \(96, 96, 3\)'),
+    ],
+)
+def test_stl10_smoke_with_a_file_of_others(shape, label, message, tmp_path):
+    np.savez(tmp_path / 'x.npz', images=np.zeros(shape, np.uint8), labels=np.full(2, label))
+    with pytest.raises(ProjectError, match=message):
+        load(Stl10Smoke(path=tmp_path / 'x.npz', crops=1), 0)

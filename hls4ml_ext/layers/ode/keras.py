@@ -188,3 +188,8 @@ class ODEBlock(keras.layers.Layer):
         if isinstance(config['dynamics'], dict):
             config['dynamics'] = keras.saving.deserialize_keras_object(config['dynamics'])
         return cls(**config)
+
+
+def ode_blocks(model) -> list[ODEBlock]:
+    """The ODE blocks among a model's layers."""
+    return [layer for layer in model.layers if isinstance(layer, ODEBlock)]

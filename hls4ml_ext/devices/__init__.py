@@ -1,0 +1,63 @@
+"""What FPGAs have: one file for each board, ``NAME.yml``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
+from hls4ml_ext.errors import ExtError
+
+DIRECTORY = Path(__file__).parent
+
+BRAM_BITS, URAM_BITS = 36 * 1024, 288 * 1024
+"""Bits of one block of block RAM and of UltraRAM (UltraScale Architecture Memory Resources, UG573)."""
+
+
+class Device(BaseModel):
+    """An FPGA on a board.
+
+    Attributes:
+        part: The vendor's name of the FPGA, as its tools want it.
+        board: Name of the board.
+        bram_36k: Blocks of block RAM. A bitstream can fill them: they and LUTs hold weights.
+        uram: Blocks of UltraRAM; 0 if there is none. A bitstream can't fill them: they hold states and feature maps.
+        dsp, lut, ff: Multipliers, look-up tables, flip-flops.
+    """
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+    part: str
+    board: str
+    bram_36k: PositiveInt
+    uram: int
+    dsp: PositiveInt
+    lut: PositiveInt
+    ff: PositiveInt
+
+    @property
+    def bram_bits(self) -> int:
+        """Bits of all block RAM."""
+        return self.bram_36k * BRAM_BITS
+
+    @property
+    def uram_bits(self) -> int:
+        """Bits of all UltraRAM."""
+        return self.uram * URAM_BITS
+
+
+def device_names() -> list[str]:
+    """The devices that :func:`load_device` knows."""
+    return sorted(path.stem for path in DIRECTORY.glob('*.yml'))
+
+
+def load_device(name: str) -> Device:
+    """A device by its name, such as 'zcu104'.
+
+    Raises:
+        ExtError: if there is none of that name.
+    """
+    if name not in device_names():
+        raise ExtError(f'device {name!r} is not one of {", ".join(device_names())}')
+    return Device.model_validate(yaml.safe_load((DIRECTORY / f'{name}.yml').read_text()))

@@ -1,0 +1,173 @@
+"""A study: variants of one project, trained and evaluated alike, in tables and pictures.
+
+A study file names a project and its variants, each a set of changes to the project file:
+
+    project: cifar10.yml
+    variants:
+      W4A8: {}
+      W4A4: {quantization: {activations: 4}}
+
+The directory of a study holds a run's directory for each variant, ``study.json``, ``study.md`` and the pictures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, InstanceOf
+
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.project import FLOAT_PHASES, Project, parse_project, read_yaml
+from hls4ml_ext.report import study as study_report
+from hls4ml_ext.report.console import Reporter
+from hls4ml_ext.run import Run, read_json, write_json
+from hls4ml_ext.train.checkpoint import Checkpoint
+from hls4ml_ext.validation import check
+from models.knobs import Count, Section, merge
+
+Name = Annotated[str, Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9_.-]*$')]
+
+
+class Variant(Section):
+    """One row of a study.
+
+    Attributes:
+        title: What people read.
+        role: Which tables and pictures it is in: 'bits' (the main model at other bit widths), 'model' (other models), 'headline'
+            (both).
+        steps: Numbers of steps at which it is evaluated, too.
+        changes: What differs from the study's project, section by section.
+    """
+
+    title: str
+    role: Literal['headline', 'bits', 'model'] = 'model'
+    steps: list[Count] = []
+    changes: dict = {}
+
+
+class Study(Section):
+    """A study file.
+
+    Attributes:
+        path: The file.
+        name: Name of the study; the default is that of the file.
+        title: What people read.
+        projects: Name of each variant -> its project.
+        variants: Name of each variant -> what it is.
+    """
+
+    path: Path
+    name: Name
+    title: str
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    projects: dict[str, InstanceOf[Project]] = {}
+
+
+def load_study(path) -> Study:
+    """Reads and validates a study file and the projects of all its variants.
+
+    Args:
+        path: The YAML file.
+
+    Raises:
+        ProjectError: with a line for each mistake.
+    """
+    path = Path(path)
+    raw = read_yaml(path)
+    base = raw.pop('project', None)
+    if not isinstance(base, str):
+        raise ProjectError(f'{path}: project: is missing. Give the path of a project file')
+    problems: list[str] = []
+    study = check(Study, {'path': path.absolute(), 'name': path.stem, 'title': path.stem, **raw}, (), None, problems)
+    if problems:
+        raise ProjectError('\n'.join(f'{path}: {problem}' for problem in problems))
+    base_path = path.absolute().parent / base
+    content = read_yaml(base_path)
+    projects = {
+        name: parse_project(merge(content, {'name': name, **variant.changes}), base_path, f'{path}: variants.{name}.changes')
+        for name, variant in study.variants.items()
+    }
+    return study.model_copy(update={'projects': projects})
+
+
+class StudyRun:
+    """Trains and evaluates the variants of a study.
+
+    Args:
+        study: The study.
+        output: Its directory; None is ``runs/NAME`` below the current one.
+        reporter: Where progress is shown.
+    """
+
+    def __init__(self, study: Study, output: Path | None = None, reporter: Reporter | None = None):
+        self.study = study
+        self.reporter = reporter or Reporter()
+        self.directory = Path(output) if output else Path('runs') / study.name
+
+    def run(self, only=()) -> dict:
+        """Trains and evaluates; what has been done is not done again.
+
+        Args:
+            only: Names of variants; empty is all of them. Tables and pictures are made of all that have been evaluated.
+
+        Returns:
+            dict: as written to ``study.json``.
+
+        Raises:
+            ProjectError: on a variant that does not exist, and on whatever stops a run.
+        """
+        unknown = [name for name in only if name not in self.study.variants]
+        if unknown:
+            raise ProjectError(f"study '{self.study.name}' has no variant {unknown[0]!r}. It has {', '.join(self.study.variants)}")
+        for name in self.study.variants:
+            if not only or name in only:
+                self.reporter.print(f'\n[bold]{self.study.variants[name].title}[/]  {name}')
+                self._run(name)
+        return self.write()
+
+    def _run(self, name: str):
+        run = Run(self.study.projects[name], self.directory / name, self.reporter)
+        self._share_float_phases(name)
+        run.train()
+        known = self.evaluation(name)
+        if known is None or known['training']['fingerprint'] != run.project.fingerprint():
+            run.evaluate(self.study.variants[name].steps)
+
+    def _share_float_phases(self, name: str):
+        """Takes over the phases in floating point from a variant that differs only in what comes after them."""
+        project = self.study.projects[name]
+        for phase in FLOAT_PHASES:
+            file = self._checkpoint(name, phase)
+            if phase not in project.training.phases or file.is_file():
+                continue
+            for other in self.study.variants:
+                found = self._checkpoint(other, phase)
+                if other == name or not found.is_file():
+                    continue
+                checkpoint = Checkpoint.load(found)
+                if checkpoint.fingerprint == project.fingerprint(phase) and checkpoint.complete:
+                    checkpoint.save(file)
+                    self.reporter.skipped(phase, f'as for {other}')
+                    break
+
+    def _checkpoint(self, name: str, phase: str) -> Path:
+        return self.directory / name / 'training' / f'{phase}.npz'
+
+    def evaluation(self, name: str) -> dict | None:
+        """What is known of a variant: the content of its ``evaluation.json``, or None."""
+        return read_json(self.directory / name / 'evaluation.json') or None
+
+    def write(self) -> dict:
+        """Writes ``study.json``, ``study.md`` and the pictures of all variants that have been evaluated."""
+        rows = [
+            {'name': name, **variant.model_dump(exclude={'changes'}), **evaluation}
+            for name, variant in self.study.variants.items()
+            if (evaluation := self.evaluation(name))
+        ]
+        content = {'study': self.study.name, 'title': self.study.title, 'rows': rows}
+        write_json(self.directory / 'study.json', content)
+        written = study_report.write(content, self.directory)
+        for path in written:
+            self.reporter.print(f'[bold]{path}[/]')
+        return content
