@@ -38,7 +38,8 @@ Backend = Annotated[
     ),
 ]  # fmt: skip
 Steps = Annotated[
-    list[int], typer.Option('--steps', '-n', min=1, help='Evaluate with N steps in every ODE block, too.', show_default=False)
+    list[int],
+    typer.Option('--steps', '-n', min=1, help='Evaluate with N steps in every ODE block, too.', show_default=False),
 ]
 
 BACKENDS = ('tensorflow', 'jax', 'torch')
@@ -96,6 +97,14 @@ def evaluate(project: ProjectFile, output: Output = None, steps: Steps = (), bac
     with prepared(project, output, compiler=False, backend=backend) as a_run:
         a_run.evaluate(steps)
         a_run.reporter.print(f'\n[bold]{a_run.directory / "evaluation.json"}[/]')
+
+
+@command
+def plot(project: ProjectFile, output: Output = None, backend: Backend = None):
+    """Pictures of the trained model: attention maps, weights and activations against the ranges of their quantizers."""
+    with prepared(project, output, compiler=False, backend=backend) as a_run:
+        for path in a_run.plot():
+            a_run.reporter.print(f'[bold]{path}[/]')
 
 
 @command

@@ -74,8 +74,8 @@ class Training(Section):
         augmentation: See :class:`~hls4ml_ext.train.augment.Augmentation`.
         initial: Instead of pretraining: the float model of another run, its directory or a ``float.keras``.
         pretrain: In floating point, with batch normalization.
-        refine: In floating point, after batch normalization is folded. The steps of an ODE block share one set of statistics,
-            which in inference fits none of them exactly; this repairs it.
+        refine: In floating point, after batch normalization is folded. The steps of an ODE block share one set of
+            statistics, which in inference fits none of them exactly; this repairs it.
         qat: Quantization-aware, with batch normalization.
         finetune: Quantization-aware, after batch normalization is folded: what the hardware computes.
     """

@@ -1,8 +1,8 @@
 """A run: what a project file asks for, in a directory of its own.
 
 A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json``, ``training.csv`` and
-``curves.png`` (how it was trained), ``float.keras`` (after pretraining), ``training/`` (checkpoints, to resume), ``hls/`` (the
-HLS project), ``results.json`` and ``evaluation.json``.
+``curves.png`` (how it was trained), ``float.keras`` (before quantization), ``training/`` (checkpoints, to resume), ``hls/``
+(the HLS project), ``results.json`` and ``evaluation.json``.
 """
 
 from __future__ import annotations
@@ -189,14 +189,14 @@ class Run:
         Raises:
             ProjectError: if the model hasn't been trained, or the test images have no labels.
         """
-        from hls4ml_ext.report import facts
         from hls4ml_ext.layers.ode.keras import ode_blocks
+        from hls4ml_ext.report import facts
         from hls4ml_ext.report.complexity import complexity
         from hls4ml_ext.train import evaluation
         from hls4ml_ext.train.ranges import METHODS
 
         data = self.load_data()
-        model = self.train() if isinstance(self.project.model, ModelFile) else self.load_model()
+        model = self._trained_model()
         self._check_shapes(model, data)
         n = len(data.x_test)
         result = {'float': None, 'ptq': {}, 'steps': {}}
@@ -235,6 +235,39 @@ class Run:
         }
         write_json(self.directory / 'evaluation.json', result)
         return result
+
+    def plot(self) -> list[Path]:
+        """Pictures of the trained model, in the run's directory.
+
+        Returns:
+            The files: histograms of weights and activations, and maps of attention on a few test images if there is any.
+        """
+        import numpy as np
+
+        from hls4ml_ext.layers.attention.keras import MultiHeadSelfAttention2D
+        from hls4ml_ext.report.plots import model as plots
+        from hls4ml_ext.train.calibration import all_layers
+
+        data = self.load_data()
+        model = self._trained_model()
+        self._check_shapes(model, data)
+        chosen = np.random.default_rng(self.project.seed).permutation(len(data.x_test))
+        written = []
+        with self.reporter.step('plot', detail='histograms') as step:
+            written.append(plots.weight_histograms(model, self.directory / 'weights.png'))
+            images = data.x_test[chosen[:256]]
+            written.append(plots.activation_histograms(model, images, self.directory / 'activations.png'))
+            if any(isinstance(layer, MultiHeadSelfAttention2D) for layer in all_layers(model)):
+                step.show('histograms and attention maps')
+                few = chosen[:5]
+                titles = [data.class_name(i) for i in few]
+                path = self.directory / 'attention.png'
+                written.append(plots.attention_maps(model, data.x_test[few], titles, path))
+        return written
+
+    def _trained_model(self):
+        """The trained model; one that comes from a file is taken from there."""
+        return self.train() if isinstance(self.project.model, ModelFile) else self.load_model()
 
     @property
     def float_model_file(self) -> Path | None:
@@ -295,7 +328,7 @@ class Run:
         with contextlib.suppress(FileNotFoundError):  # it describes the model that is about to be replaced
             (self.directory / 'training.json').unlink()
         unfinished = self.directory / 'unfinished.keras'
-        model.save(unfinished)
+        model.save(unfinished, include_optimizer=False)
         unfinished.replace(self.model_file)
         about = {
             'fingerprint': self.project.fingerprint(),

@@ -34,8 +34,8 @@ class Variant(Section):
 
     Attributes:
         title: What people read.
-        role: Which tables and pictures it is in: 'bits' (the main model at other bit widths), 'model' (other models), 'headline'
-            (both).
+        role: Which tables and pictures it is in: 'bits' (the main model at other bit widths), 'model' (other models),
+            'headline' (both).
         steps: Numbers of steps at which it is evaluated, too.
         changes: What differs from the study's project, section by section.
     """
@@ -119,7 +119,8 @@ class StudyRun:
         """
         unknown = [name for name in only if name not in self.study.variants]
         if unknown:
-            raise ProjectError(f"study '{self.study.name}' has no variant {unknown[0]!r}. It has {', '.join(self.study.variants)}")
+            known = ', '.join(self.study.variants)
+            raise ProjectError(f"study '{self.study.name}' has no variant {unknown[0]!r}. It has {known}")
         for name in self.study.variants:
             if not only or name in only:
                 self.reporter.print(f'\n[bold]{self.study.variants[name].title}[/]  {name}')

@@ -25,6 +25,16 @@ class Blocks:
         )  # fmt: skip
         return [convolution, self.normalization(name)]
 
+    def depthwise(self, name: str, kernel_size: int = 3, strides: int = 1) -> list:
+        """Depthwise convolution with 'same' padding and without bias, and batch normalization."""
+        from qkeras import QDepthwiseConv2D
+
+        convolution = QDepthwiseConv2D(
+            kernel_size, strides=strides, padding='same', use_bias=False, depthwise_quantizer=self.q.weights,
+            depthwise_initializer='he_normal', name=name,
+        )  # fmt: skip
+        return [convolution, self.normalization(name)]
+
     def normalization(self, name: str):
         """The batch normalization behind layer `name`."""
         import keras

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from models.blocks import Blocks, chain
 from models.knobs import Count, PresetKnobs, Quantization, Quantizers, Section
 
 DEFAULT_BITS = Quantization()
@@ -142,73 +143,39 @@ class Builder:
     def __init__(self, knobs: Knobs, quantization: Quantization | None):
         self.knobs = knobs
         self.q = Quantizers(quantization)
+        self.layers = Blocks(self.q)
 
     def build(self, input_shape, n_classes):
         import keras
-        from qkeras import QDense, QGlobalAveragePooling2D
 
         knobs, stem = self.knobs, self.knobs.stem
         inputs = keras.Input(input_shape, name='image')
         x = self.q.input_layer('input_quantizer')(inputs)
-        x = self._apply(x, [*self._conv('stem', stem.filters, stem.kernel_size, stem.strides), self._relu('stem_act')])
+        x = chain(
+            x, [*self.layers.convolution('stem', stem.filters, stem.kernel_size, stem.strides), self.layers.relu('stem_act')]
+        )
         for i, width in enumerate(knobs.widths, 1):
             if i > 1 or width != stem.filters:
                 name, strides = (f'down{i - 1}', 2) if i > 1 else ('widen', 1)
-                x = self._apply(x, self._transition(name, width, strides))
-            x = self._apply(x, self._ode_stage(i, width))
+                x = chain(x, self._transition(name, width, strides))
+            x = chain(x, self._ode_stage(i, width))
         if knobs.mhsa:
-            x = self._apply(x, self._attention_block(knobs.widths[-1]))
+            x = chain(x, self._attention_block(knobs.widths[-1]))
         x = self.q.activation_layer('features', integer=3, relu=True)(x)
-        n_pixels = x.shape[1] * x.shape[2]
-        x = QGlobalAveragePooling2D(average_quantizer=self.q.mean(n_pixels), name='pool')(x)
-        x = self.q.activation_layer('pool_act')(x)
-        x = QDense(n_classes, kernel_quantizer=self.q.weights, bias_quantizer=self.q.biases, name='logits')(x)
+        x = chain(x, self.layers.classifier(n_classes, x.shape[1] * x.shape[2]))
         return keras.Model(inputs, x, name='ode_mhsa')
 
     # ------------------------------------------------------------------ parts
 
-    def _apply(self, x, layers):
-        for layer in layers:
-            x = layer(x)
-        return x
-
-    def _conv(self, name, filters, kernel_size=1, strides=1):
-        """Convolution and batch normalization."""
-        from qkeras import QConv2D
-
-        conv = QConv2D(
-            filters, kernel_size, strides=strides, padding='same', use_bias=False, kernel_quantizer=self.q.weights,
-            kernel_initializer='he_normal', name=name,
-        )  # fmt: skip
-        return [conv, self._norm(name)]
-
-    def _depthwise(self, name, kernel_size=3, strides=1):
-        """Depthwise convolution and batch normalization."""
-        from qkeras import QDepthwiseConv2D
-
-        conv = QDepthwiseConv2D(
-            kernel_size, strides=strides, padding='same', use_bias=False, depthwise_quantizer=self.q.weights,
-            depthwise_initializer='he_normal', name=name,
-        )  # fmt: skip
-        return [conv, self._norm(name)]
-
-    def _norm(self, name):
-        import keras
-
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f'{name}_bn')
-
-    def _relu(self, name):
-        return self.q.activation_layer(name, relu=True)
-
     def _transition(self, name, n_out, strides):
         """From one stage to the next."""
         if self.knobs.downsample == 'dense':
-            return [*self._conv(name, n_out, 3, strides), self._relu(f'{name}_act')]
+            return [*self.layers.convolution(name, n_out, 3, strides), self.layers.relu(f'{name}_act')]
         return [
-            *self._depthwise(f'{name}_dw', 3, strides),
+            *self.layers.depthwise(f'{name}_dw', 3, strides),
             self.q.activation_layer(f'{name}_dw_act'),
-            *self._conv(f'{name}_pw', n_out),
-            self._relu(f'{name}_act'),
+            *self.layers.convolution(f'{name}_pw', n_out),
+            self.layers.relu(f'{name}_act'),
         ]
 
     def _ode_stage(self, number, width):
@@ -219,10 +186,10 @@ class Builder:
             layers = []
             for j in range(1, ode.depth + 1):
                 layers += [
-                    self._relu(f'relu{j}'),
-                    *self._depthwise(f'dw{j}', ode.kernel_size),
+                    self.layers.relu(f'relu{j}'),
+                    *self.layers.depthwise(f'dw{j}', ode.kernel_size),
                     self.q.activation_layer(f'dw{j}_act'),
-                    *self._conv(f'pw{j}', width),
+                    *self.layers.convolution(f'pw{j}', width),
                 ]
             return [*layers, self.q.activation_layer('slope')]
 
@@ -233,11 +200,11 @@ class Builder:
 
         def dynamics():
             return [
-                self._relu('relu'),
-                *self._conv('reduce', mhsa.heads * mhsa.key_dim),
+                self.layers.relu('relu'),
+                *self.layers.convolution('reduce', mhsa.heads * mhsa.key_dim),
                 self.q.activation_layer('reduce_act'),
                 self._attention(),
-                *self._conv('expand', width),
+                *self.layers.convolution('expand', width),
                 self.q.activation_layer('slope'),
             ]
 

@@ -1,6 +1,7 @@
 """The command line, from a project file to results.json."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,9 @@ TINY = {
 }
 
 
+CLI = 'from hls4ml_ext.cli import main; main()'
+
+
 def invoke(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments], env={'COLUMNS': '100'})
 
@@ -55,7 +59,7 @@ def test_help_is_quick_and_needs_no_keras():
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
     assert done.stdout.endswith('False\n')
     assert 'PROJECT.yml' in done.stdout
-    for command in ('run', 'train', 'convert', 'simulate'):
+    for command in ('run', 'train', 'convert', 'simulate', 'evaluate', 'plot', 'study', 'models'):
         assert command in invoke('--help').output
 
 
@@ -118,6 +122,44 @@ def test_convert_and_simulate_want_a_model_of_this_project(tiny, trained, tmp_pa
     result = invoke('convert', changed, '-o', trained)
     assert result.exit_code == 2
     assert 'is from another version of the project' in result.output.replace('\n', '')
+
+
+def test_evaluate_and_plot(tiny, trained):
+    result = invoke('evaluate', tiny, '-o', trained, '-n', 1, '-n', 2)
+    assert result.exit_code == 0, result.output
+    evaluation = json.loads((trained / 'evaluation.json').read_text())
+    accuracy = evaluation['accuracy']
+    assert accuracy['float'] is None and accuracy['ptq'] == {}  # there was no phase in floating point
+    assert accuracy['qat_epochs'] == 2
+    assert set(accuracy['steps']['quantized']) == {'1', '2'}
+    assert f'{accuracy["quantized"]:.2%} of 40 test images' in result.output
+    assert evaluation['model']['n_steps'] == 2
+    result = invoke('plot', tiny, '-o', trained)
+    assert result.exit_code == 0, result.output
+    for picture in ('weights', 'activations', 'attention', 'curves'):
+        assert (trained / f'{picture}.png').read_bytes()[:4] == b'\x89PNG'
+
+
+def test_backends(tiny, tmp_path, monkeypatch):
+    result = invoke('train', tiny, '-o', tmp_path / 'run', '--backend', 'theano')
+    assert result.exit_code == 2
+    assert "backend 'theano' is not one of tensorflow, jax, torch" in result.output
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    result = invoke('train', tiny, '-o', tmp_path / 'run', '--backend', 'jax')
+    assert result.exit_code == 2
+    assert "backend 'jax' is not installed. Install it (pip install jax)" in result.output
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+def test_jax_trains_too(tiny, tmp_path):
+    pytest.importorskip('jax')
+    command = [sys.executable, '-c', CLI, 'train', tiny, '-o', tmp_path, '--backend', 'jax']
+    environment = {**os.environ, 'KERAS_BACKEND': 'jax', 'COLUMNS': '100'}
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=600, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'on jax' in done.stdout
+    assert len(json.loads((tmp_path / 'training.json').read_text())['phases'][0]['history']['loss']) == 2
 
 
 def test_a_model_file(trained, tmp_path):

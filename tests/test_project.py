@@ -35,7 +35,7 @@ def write(directory, **changes) -> Path:
     return path
 
 
-@pytest.mark.parametrize('name', ['digits', 'stl10_smoke'])
+@pytest.mark.parametrize('name', ['digits', 'stl10_smoke', 'cifar10_train'])
 def test_shipped_projects_are_valid(name):
     project = load_project(PROJECTS / f'{name}.yml')
     assert project.name == name
@@ -86,8 +86,8 @@ def test_hls_config(tmp_path):
         ({'model': {'mhsa': {'heads': 1.5}}}, 'model.mhsa.heads: 1.5 is not an integer'),
         ({'model': {'mhsa': {'position': 'absolute'}}}, "model.mhsa.position: 'absolute' is not one of relative, additive"),
         ({'model': {'widths': [3, 'a']}}, "model.widths.1: 'a' is not an integer"),
-        ({'model': {'preset': '9x9'}}, "model.preset: '9x9' is not one of 8x8, 96x96"),
-        ({'model': {'builder': 'resnet'}}, "model.builder: 'resnet' is not one of ode_mhsa"),
+        ({'model': {'preset': '9x9'}}, "model.preset: '9x9' is not one of 8x8, 32x32-small, 32x32, 96x96"),
+        ({'model': {'builder': 'vgg'}}, "model.builder: 'vgg' is not one of ode_mhsa, odenet, resnet"),
         ({'model': {'builder': None}}, 'model.builder: is missing. Use one of ode_mhsa'),
         ({'model': 3}, 'model: give a builder with its knobs, or the path of a .keras file'),
         ({'model': None}, 'model: is missing'),
@@ -98,8 +98,8 @@ def test_hls_config(tmp_path):
         ({'data': {'source': 'stl10', 'path': 'p.yml'}}, "data.path: '{directory}/p.yml' is a file, not a folder"),
         ({'data': {'source': 'folder', 'path': 'a'}}, "data.path: there is no folder '{directory}/a'"),
         ({'data': {'source': 'cifar10', 'path': 'a'}}, "data.path: there is no file or folder '{directory}/a'"),
-        ({'data': {'source': 'folder', 'path': '.', 'size': [8]}}, 'data.size: [8] is neither a number of pixels nor [height, '),
-        ({'data': {'source': 'folder', 'path': '.', 'size': 'x'}}, "data.size: 'x' is neither a number of pixels nor [height, "),
+        ({'data': {'source': 'folder', 'path': '.', 'size': [8]}}, 'data.size: [8] is neither a number of pixels nor '),
+        ({'data': {'source': 'folder', 'path': '.', 'size': 'x'}}, "data.size: 'x' is neither a number of pixels nor "),
         ({'data': {'source': 'folder', 'path': '.', 'channels': 2}}, 'data.channels: 2 is not one of 1, 3'),
         ({'data': {'train_limit': 0}}, 'data.train_limit: 0 must be at least 1'),
         ({'data': {'test_fraction': 1}}, 'data.test_fraction: 1 must be less than 1'),
@@ -108,6 +108,15 @@ def test_hls_config(tmp_path):
         ({'training': {'qat': {'epochs': -1}}}, 'training.qat.epochs: -1 must be at least 0'),
         ({'training': {'qat': {'learning_rate': 0}}}, 'training.qat.learning_rate: 0 must be more than 0'),
         ({'training': {'batch_size': True}}, 'training.batch_size: True is not an integer'),
+        ({'training': {'optimizer': 'lion'}}, "training.optimizer: 'lion' is not one of adam, sgd"),
+        ({'training': {'augmentation': {'crop': -1}}}, 'training.augmentation.crop: -1 must be at least 0'),
+        ({'training': {'augmentation': {'flips': True}}}, "training.augmentation.flips: unknown key. Did you mean 'flip'?"),
+        (
+            {'training': {'initial': 'a.keras', 'pretrain': {'epochs': 1}}},
+            'training.initial: a float model is given, and pretrain.epochs as well. Leave one out',
+        ),
+        ({'training': {'refine': {'epochs': 1}}}, 'training.qat: after refine there is no batch normalization left'),
+        ({'calibration': {'method': 'entropy'}}, "calibration.method: 'entropy' is not one of fixed, minmax, "),
         ({'training': {'epochs': 3}}, 'training.epochs: unknown key. Known keys: batch_size, validation_fraction, '),
         ({'quantization': {'weights': 40}}, 'quantization.weights: 40 must be at most 12'),
         ({'hls': {'backend': 'Quartus'}}, "hls.backend: 'Quartus' is not one of Vitis, Vivado"),
@@ -119,7 +128,7 @@ def test_hls_config(tmp_path):
         ({'seed': -1}, 'seed: -1 must be at least 0'),
         ({'name': '../x'}, "name: '../x' may have letters, digits, dots, dashes and underscores only"),
         ({'sed': 1}, "sed: unknown key. Did you mean 'seed'?"),
-        ({'path': 'x'}, 'path: unknown key. Known keys: name, seed, model, data, training, quantization, hls'),
+        ({'path': 'x'}, 'path: unknown key. Known keys: name, seed, model, data, training, quantization, calibration, hls'),
     ],
 )  # fmt: skip
 def test_mistakes(changes, message, tmp_path):

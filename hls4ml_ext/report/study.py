@@ -21,11 +21,10 @@ def write(study: dict, directory: Path) -> list[Path]:
 
     rows = study['rows']
     pictures = []
-    by_bits = [row for row in rows if row['role'] in ('headline', 'bits') and row['accuracy']['ptq']]
+    by_bits = [row for row in _by_bits(rows) if row['accuracy']['ptq']]
     if by_bits:
         pictures.append(plots.qat_against_ptq([_bits_row(row) for row in by_bits], directory / 'qat_against_ptq.png'))
-    points = list(_points(row) for row in rows if row['role'] in ('headline', 'model'))
-    points = [point for pair in points for point in pair]
+    points = [point for row in rows if row['role'] in ('headline', 'model') for point in _points(row)]
     if points:
         pictures.append(plots.accuracy_against_parameters(points, directory / 'accuracy_against_parameters.png'))
     series = steps_series(rows)
@@ -43,7 +42,7 @@ def markdown(study: dict) -> str:
     """The tables of a study as a Markdown page."""
     rows = study['rows']
     models = [row for row in rows if row['role'] in ('headline', 'model')]
-    bits = [row for row in rows if row['role'] in ('headline', 'bits')]
+    bits = _by_bits(rows)
     parts = [f'# {study["title"]}', '## Models', table(MODEL_COLUMNS, [_model_cells(row) for row in models])]
     if bits:
         parts += ['## Bit widths', table(BITS_COLUMNS, [_bits_cells(row) for row in bits])]
@@ -61,6 +60,12 @@ def markdown(study: dict) -> str:
 
 MODEL_COLUMNS = ('model', 'parameters', 'MACs', 'weights', 'float', 'quantized', 'training')
 BITS_COLUMNS = ('bits', 'float', 'PTQ min-max', 'PTQ percentile', 'PTQ mse', 'QAT', 'QAT - float')
+
+
+def _by_bits(rows) -> list[dict]:
+    """The main model at its bit widths, most bits first."""
+    main = [row for row in rows if row['role'] in ('headline', 'bits')]
+    return sorted(main, key=lambda row: (-row['quantization']['activations'], -row['quantization']['weights']))
 
 
 def _model_cells(row) -> list[str]:

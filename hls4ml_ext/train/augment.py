@@ -14,11 +14,12 @@ class Augmentation(Section):
     """What is done to training images. Nothing, unless it is asked for.
 
     Attributes:
-        crop: Pad by so many pixels on each side (by reflection), then cut out a random window of the original size (He et al.
-            2016, section 4.2).
+        crop: Pad by so many pixels on each side (by reflection), then cut out a random window of the original size (He et
+            al. 2016, section 4.2).
         flip: Mirror half of the images.
         cutout: Side of a square, at a random place, that is set to zero (DeVries and Taylor, arXiv 1708.04552).
-        mixup: alpha of the Beta distribution from which the share of a second image is drawn (Zhang et al., arXiv 1710.09412).
+        mixup: alpha of the Beta distribution from which the share of a second image is drawn (Zhang et al., arXiv
+            1710.09412).
     """
 
     crop: Annotated[int, Field(strict=True, ge=0)] = 0

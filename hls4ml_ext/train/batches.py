@@ -17,8 +17,8 @@ AHEAD = 4
 class Batches:
     """An endless stream of training batches that can start at any epoch.
 
-    What is in a batch depends on the seed, the epoch and its number alone: a training that is resumed sees the images, in the
-    order and with the augmentation, that it would have seen.
+    What is in a batch depends on the seed, the epoch and its number alone: a training that is resumed sees the images, in
+    the order and with the augmentation, that it would have seen.
 
     Args:
         x: Images, (n, height, width, channels) float32.

@@ -18,13 +18,28 @@ KERNELS = (
 
 def all_layers(model):
     """The layers of a model, of the models within it and of the dynamics of its ODE blocks."""
+    for _, layer in named_layers(model):
+        yield layer
+
+
+def named_layers(model, blocks: bool = False, prefix: str = ''):
+    """(name, layer) of :func:`all_layers`, named as in the hardware: 'ode1.pw1'.
+
+    Args:
+        model: A Keras model.
+        blocks: Whether ODE blocks themselves are among them.
+        prefix: What the names begin with.
+    """
     for layer in model.layers:
+        name = prefix + layer.name
         if isinstance(layer, keras.Model):
-            yield from all_layers(layer)
+            yield from named_layers(layer, blocks, f'{name}.')
         elif isinstance(layer, ODEBlock):
-            yield from all_layers(layer.dynamics)
+            if blocks:
+                yield name, layer
+            yield from named_layers(layer.dynamics, blocks, f'{name}.')
         else:
-            yield layer
+            yield name, layer
 
 
 def choose_binary_points(model):

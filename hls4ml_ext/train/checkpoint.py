@@ -91,8 +91,8 @@ def assign(variables, arrays, what: str):
     for variable, array in zip(variables, arrays):
         if tuple(variable.shape) != array.shape:
             raise ProjectError(
-                f'{what}: {variable.path} has shape {array.shape}, but in the model {tuple(variable.shape)}: it is of another '
-                'architecture. Use the model section it was trained with'
+                f'{what}: {variable.path} has shape {array.shape}, but in the model {tuple(variable.shape)}: it is of '
+                'another architecture. Use the model section it was trained with'
             )
     for variable, array in zip(variables, arrays):
         variable.assign(array)

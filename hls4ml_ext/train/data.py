@@ -50,6 +50,13 @@ class Dataset:
     n_classes: int
     classes: tuple[str, ...] | None = None
 
+    def class_name(self, i: int) -> str:
+        """The class of test image `i`, for people; nothing if it isn't known."""
+        if self.y_test is None:
+            return ''
+        label = int(self.y_test[i])
+        return self.classes[label] if self.classes else str(label)
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return self.x_test.shape[1:]

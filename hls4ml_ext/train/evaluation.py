@@ -35,8 +35,8 @@ def top1(model, data: Dataset, batch_size: int = 250) -> float:
 def post_training_quantized(project: Project, data: Dataset, float_model, method: str):
     """The float model quantized after training (PTQ), at the project's bit widths: what QAT starts from.
 
-    Batch normalization is folded, each weight tensor gets the binary point of least squared error, and each activation a range
-    from calibration images (of the training set).
+    Batch normalization is folded, each weight tensor gets the binary point of least squared error, and each activation a
+    range from calibration images (of the training set).
 
     Args:
         project: Its model, quantization, calibration and seed are used.

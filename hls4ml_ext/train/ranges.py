@@ -99,9 +99,9 @@ def choose_activation_ranges(model, images: np.ndarray, method: str = 'mse'):
         model: A built Keras model with trained weights; its quantizers are changed.
         images: Images to look at, (n, height, width, channels).
         method: 'minmax': the smallest range that clips nothing. 'percentile': the smallest that clips no more than 0.1 % of
-            the numbers. 'mse': the least mean squared error of rounding and clipping together. (Krishnamoorthi, "Quantizing
-            deep convolutional networks for efficient inference", arXiv 1806.08342, section 3; Nagel et al., "A White Paper on
-            Neural Network Quantization", arXiv 2106.08295, section 3.1.)
+            the numbers. 'mse': the least mean squared error of rounding and clipping together. (Krishnamoorthi,
+            "Quantizing deep convolutional networks for efficient inference", arXiv 1806.08342, section 3; Nagel et al., "A
+            White Paper on Neural Network Quantization", arXiv 2106.08295, section 3.1.)
     """
     if method not in METHODS:
         raise ValueError(f'method is {method!r}. Use one of {", ".join(METHODS)}')

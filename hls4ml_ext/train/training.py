@@ -1,7 +1,7 @@
 """Training: floating point, quantization-aware, and once more after batch normalization is folded.
 
-The backend is Keras's own choice (``KERAS_BACKEND``). A training that is interrupted at any moment goes on after the last epoch
-that was completed, and ends with the same weights as if it had not been.
+The backend is Keras's own choice (``KERAS_BACKEND``). A training that is interrupted at any moment goes on after the last
+epoch that was completed, and ends with the same weights as if it had not been.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from hls4ml_ext.train.checkpoint import Checkpoint, assign, forget, values
 from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.quantization import calibrate, folded, has_batchnorm, quantized_and_folded
 from models import builder
-
 
 STATISTICS = 4096
 """Training images that give averaged weights their statistics of batch normalization."""
@@ -93,7 +92,7 @@ class Trainer:
             model = folded(model, None) if has_batchnorm(model) else model
             self._fit(model, 'refine', training.refine)
         if self.directory and any(name in training.phases for name in FLOAT_PHASES):
-            model.save(self.directory / FLOAT_MODEL)
+            model.save(self.directory / FLOAT_MODEL, include_optimizer=False)
         return model
 
     def _initial(self, file: Path) -> keras.Model:
@@ -101,7 +100,7 @@ class Trainer:
         from hls4ml_ext.run import load_keras
 
         if not file.is_file():
-            raise ProjectError(f"training.initial: there is no float model '{file}'. Train it first, or give pretrain.epochs")
+            raise ProjectError(f"training.initial: there is no float model '{file}'. Train it, or give pretrain.epochs")
         loaded, model = load_keras(file), self.build(None)
         if not has_batchnorm(loaded):
             model = folded(model, None)

@@ -33,8 +33,8 @@ def test_top1_is_the_share_of_largest_logits(data):
 
 def test_post_training_quantization_needs_no_training(data):
     project = Project(
-        path='p.yml', name='p', model=BuiltModel(builder='ode_mhsa', knobs=Knobs(**TINY)), data=Digits(), training=Training(),
-        quantization=Quantization(weights=8, activations=8),
+        path='p.yml', name='p', model=BuiltModel(builder='ode_mhsa', knobs=Knobs(**TINY)), data=Digits(),
+        training=Training(), quantization=Quantization(weights=8, activations=8),
     )  # fmt: skip
     floating = build((6, 6, 1), 3, None, **TINY)
     expected = floating.predict(data.x_test, verbose=0)

@@ -70,7 +70,7 @@ def test_every_quantizer_of_a_network_is_found_and_left_as_it_was():
 def test_a_recorder_in_a_block_sees_all_steps():
     dynamics = [QActivation('quantized_bits(8,2,alpha=1)', name='slope')]
     inputs = keras.Input((2, 2, 1))
-    block = ODEBlock(dynamics, n_steps=3, step_size=1.0, state_quantizer='quantized_bits(12,3,alpha=1)', coefficient_bits=None)
+    block = ODEBlock(dynamics, n_steps=3, step_size=1.0, state_quantizer='quantized_bits(12,3,alpha=1)')
     model = keras.Model(inputs, block(inputs))
     x = np.full((1, 2, 2, 1), 0.75, np.float32)
     seen = {name: r for _, name, r in record(model, x)}

@@ -233,7 +233,7 @@ def _epoch(file: Path) -> int:
 def test_the_compiled_step_of_pytorch_is_the_training_step_of_keras(tmp_path):
     """Only where PyTorch is installed: CI's environment has no room for it."""
     pytest.importorskip('torch')
-    code = '''
+    code = """
 import keras, numpy as np, torch
 from hls4ml_ext.train import compiled
 from models.knobs import Quantization
@@ -246,7 +246,8 @@ for bits in (None, Quantization()):
     for compile in (False, True):
         keras.utils.set_random_seed(3)
         model = build((6, 6, 1), 3, bits, stem={'filters': 4}, widths=[4], mhsa={'heads': 1, 'key_dim': 4, 'n_steps': 1})
-        model.compile(keras.optimizers.SGD(0.01), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=['accuracy'])
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.01), loss, metrics=['accuracy'])
         model.optimizer.build(model.trainable_variables)
         if compile:
             compiled.install(model, (x, y))
@@ -258,7 +259,7 @@ for bits in (None, Quantization()):
     for a, b in zip(weights, weights2):
         np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-4)
 print('equal')
-'''
+"""
     environment = {**os.environ, 'KERAS_BACKEND': 'torch', 'PYTHONPATH': str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip().endswith('equal'), done.stderr[-2000:]

@@ -1,0 +1,61 @@
+"""The trained weights that are shipped: on real images the hardware computes what Keras computes, bit for bit."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hls4ml_ext
+from hls4ml_ext.project import load_project
+from hls4ml_ext.train.data import crops, from_uint8, load, read_npz, sample_photos
+
+ROOT = Path(__file__).parents[2]
+WEIGHTS = ROOT / 'models' / 'weights' / 'cifar10_ode_mhsa_w4a8.keras'
+STL10 = ROOT.parent / 'shared' / 'data' / 'stl10_test_first95.npz'
+CIFAR10 = os.environ.get('HLS4ML_EXT_CIFAR10')
+
+
+def real_images() -> np.ndarray:
+    """Photographs at 32x32: pieces of scikit-learn's two; STL-10's and CIFAR-10's where they are at hand."""
+    parts = [crops(sample_photos(), 64, 32, seed=0)]
+    if STL10.is_file():
+        large = read_npz(STL10)['images'].astype(np.float64)
+        parts.append(from_uint8(np.rint(large.reshape(-1, 32, 3, 32, 3, 3).mean((2, 4))).astype(np.uint8)))
+    if CIFAR10:
+        parts.append(load(load_project(ROOT / 'projects' / 'cifar10.yml').data, 0).x_test[:256])
+    return np.concatenate(parts)
+
+
+@pytest.mark.slow
+@pytest.mark.stock_compiler
+def test_c_simulation_equals_keras_on_photographs(tmp_path):
+    project = load_project(ROOT / 'projects' / 'cifar10.yml') if CIFAR10 else None
+    model = hls4ml_ext.load_model(WEIGHTS)
+    config = project.hls.hls_config() if project else {'Model': {'ReuseFactor': 64}}
+    hls_model = hls4ml_ext.convert(model, output_dir=tmp_path / 'hls', hls_config=config)
+    hls4ml_ext.compile(hls_model, trace=True)
+    images = real_images()
+    expected = model.predict(images, verbose=0)
+    assert len(np.unique(expected.argmax(-1))) > 5  # photographs of many kinds
+    assert (hls4ml_ext.simulate(hls_model, images) == expected).all()
+    compared = hls4ml_ext.compare(hls_model, model, images)
+    assert len(compared) >= 10
+    assert [(c.layer, c.mismatches) for c in compared if c.mismatches] == []
+
+
+def test_size_of_the_shipped_files():
+    files = list(WEIGHTS.parent.glob('*.keras'))
+    assert WEIGHTS in files
+    assert sum(f.stat().st_size for f in files) < 5e6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CIFAR10, reason='CIFAR-10 is not at hand: set HLS4ML_EXT_CIFAR10')
+def test_accuracy_is_that_of_the_results_page():
+    """docs/results.md says which share of CIFAR-10's 10,000 test images the shipped weights classify correctly."""
+    from hls4ml_ext.train.evaluation import top1
+
+    data = load(load_project(ROOT / 'projects' / 'cifar10.yml').data, 0)
+    accuracy = top1(hls4ml_ext.load_model(WEIGHTS), data)
+    assert f'**{accuracy:.2%}**'.replace('%', ' %') in (ROOT / 'docs' / 'results.md').read_text()

@@ -1,0 +1,89 @@
+"""Pictures: they are written, are the same each time, and leave the model as it was."""
+
+import keras
+import numpy as np
+import pytest
+
+from hls4ml_ext import MultiHeadSelfAttention2D
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.report.plots.model import activation_histograms, attention_maps, attention_weights, weight_histograms
+from hls4ml_ext.report.plots.study import accuracy_against_parameters, accuracy_against_steps, qat_against_ptq
+from hls4ml_ext.report.plots.training import training_curves
+from models.ode_mhsa import build
+
+HISTORY = {'loss': [2.0, 1.0], 'accuracy': [0.3, 0.5], 'val_loss': [1.9, 1.2], 'val_accuracy': [0.35, 0.45]}
+LOG = {'name': 'pretrain', 'epochs': 2, 'learning_rate': 0.1, 'seconds': 3.0, 'best_epoch': 2, 'history': HISTORY}
+UNVALIDATED = {**LOG, 'name': 'finetune', 'history': {k: v for k, v in HISTORY.items() if not k.startswith('val')}}
+POINTS = [
+    {'name': 'a', 'parameters': 200_000, 'accuracy': 0.8, 'kind': 'float'},
+    {'name': 'a', 'parameters': 200_000, 'accuracy': 0.79, 'kind': 'qat'},
+    {'name': 'b', 'parameters': 2_000_000, 'accuracy': 0.9, 'kind': 'float'},
+]
+BITS = [{'bits': 'W4A8', 'float': 0.8, 'qat': 0.79, 'ptq': {'minmax': 0.5, 'percentile': 0.6, 'mse': 0.7}}]
+PICTURES = {
+    'curves': lambda path: training_curves([LOG, UNVALIDATED], path),
+    'parameters': lambda path: accuracy_against_parameters(POINTS, path),
+    'steps': lambda path: accuracy_against_steps({'a': {1: 0.5, 2: 0.8, 4: 0.7}}, path, trained_at=2),
+    'bits': lambda path: qat_against_ptq([*BITS, {**BITS[0], 'bits': 'W4A4', 'qat': None}], path),
+}
+
+
+def size(path) -> tuple[int, int]:
+    """Width and height of a PNG, from its header."""
+    content = path.read_bytes()
+    assert content.startswith(b'\x89PNG\r\n\x1a\n')
+    return int.from_bytes(content[16:20], 'big'), int.from_bytes(content[20:24], 'big')
+
+
+@pytest.mark.parametrize('draw', PICTURES.values(), ids=PICTURES)
+def test_pictures_are_the_same_each_time(draw, tmp_path):
+    paths = [draw(tmp_path / name) for name in ('a.png', 'b.png')]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    width, height = size(paths[0])
+    assert width >= 1000 and height >= 500
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a.png', 'b.png']
+
+
+@pytest.fixture(scope='module')
+def model():
+    return build((8, 8, 1), 10, preset='8x8')
+
+
+@pytest.fixture(scope='module')
+def images():
+    return np.random.default_rng(0).uniform(-1, 1, (3, 8, 8, 1)).astype('float32')
+
+
+def test_attention_weights_are_those_of_the_layer(images):
+    inputs = keras.Input((4, 4, 1))
+    layer = MultiHeadSelfAttention2D(2, 3, attention='softmax', qkv_quantizer=None, logit_quantizer=None)
+    layer.attention_quantizer = None
+    model = keras.Model(inputs, layer(inputs))
+    weights = attention_weights(model, images[:, :4, :4])
+    assert weights.shape == (3, 2, 16, 16)
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
+    assert '_attend' not in vars(layer)
+
+
+def test_pictures_of_a_model_leave_it_as_it_was(model, images, tmp_path):
+    before = model(images).numpy()
+    assert attention_weights(model, images).shape == (3, 2, 16, 16)
+    for i, path in enumerate(
+        (
+            attention_maps(model, images, ['a', 'b', 'c'], tmp_path / 'attention.png'),
+            weight_histograms(model, tmp_path / 'weights.png'),
+            activation_histograms(model, images, tmp_path / 'activations.png'),
+        )
+    ):
+        assert min(size(path)) > 500, i
+    assert (model(images).numpy() == before).all()
+
+
+def test_models_without_what_is_to_be_shown(images, tmp_path):
+    plain = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten()], name='plain')
+    with pytest.raises(ProjectError, match="model 'plain' has no attention layer"):
+        attention_maps(plain, images, ['', '', ''], tmp_path / 'x.png')
+    for draw in (lambda path: weight_histograms(plain, path), lambda path: activation_histograms(plain, images, path)):
+        with pytest.raises(ProjectError, match='no quantizers of fixed range'):
+            draw(tmp_path / 'x.png')
+    assert not list(tmp_path.iterdir())
