@@ -229,7 +229,8 @@ class Project(Section):
         if isinstance(self.model, BuiltModel):
             parts['model']['knobs'] = self.model.knobs.model_dump(mode='json')
         values = [*dict(self.model).values(), *dict(self.data).values(), self.training.initial]
-        files = [value for value in values if isinstance(value, Path) and value.is_file()]
+        paths = [value for value in values if isinstance(value, Path)]
+        files = [f for path in paths for f in (sorted(path.rglob('*')) if path.is_dir() else [path]) if f.is_file()]
         parts['files'] = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         parts['version'] = __version__
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

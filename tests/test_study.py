@@ -38,8 +38,8 @@ STUDY = {
 @pytest.fixture
 def write(tmp_path):
     def write(study=STUDY):
-        (tmp_path / 'p.yml').write_text(yaml.safe_dump(PROJECT))
-        (tmp_path / 's.yml').write_text(yaml.safe_dump(study))
+        (tmp_path / 'p.yml').write_text(yaml.safe_dump(PROJECT, sort_keys=False))
+        (tmp_path / 's.yml').write_text(yaml.safe_dump(study, sort_keys=False))
         return tmp_path / 's.yml'
 
     return write

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+WIDTH = 100
+"""Columns where there is no terminal to ask."""
 
 LABEL = 12
 """Width of the name of a phase."""
@@ -43,7 +47,8 @@ class Reporter:
     """
 
     def __init__(self, console: Console | None = None):
-        self.console = console or Console(file=sys.stdout, highlight=False)
+        width = None if sys.stdout.isatty() or 'COLUMNS' in os.environ else WIDTH
+        self.console = console or Console(file=sys.stdout, highlight=False, width=width)
         self.seconds: dict[str, float] = {}
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from qkeras.qlayers import Clip
 
 from hls4ml_ext.layers.ode.keras import ODEBlock
 
@@ -58,6 +59,10 @@ def choose_binary_points(model):
             if weights and type(quantizer).__name__ == 'quantized_bits' and not isinstance(quantizer.alpha, str):
                 values = np.concatenate([keras.ops.convert_to_numpy(w).ravel() for w in weights])
                 quantizer.integer = best_integer(values, int(quantizer.bits))
+                for weight in weights:
+                    # QKeras keeps weights within the range that the quantizer had when the layer was made.
+                    if isinstance(weight.constraint, Clip):
+                        weight.constraint = Clip(-(2.0**quantizer.integer), 2.0**quantizer.integer)
 
 
 def best_integer(values: np.ndarray, bits: int) -> int:

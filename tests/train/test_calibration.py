@@ -49,3 +49,19 @@ def test_batchnorm_of_random_weights_normalizes():
     stem = keras.Model(model.input, model.get_layer('stem_bn').output)(x).numpy()
     assert np.abs(stem.mean((0, 1, 2))).max() < 0.1
     assert np.abs(stem.std((0, 1, 2)) - 1).max() < 0.1
+
+
+def test_training_keeps_weights_within_the_range_that_was_chosen():
+    """QKeras clips weights to the range of the layer's first quantizer, whatever range it has later."""
+    model = build((8, 8, 1), 10, preset='8x8', mhsa=None)
+    layers = {layer.name: layer for layer in all_layers(model) if layer.name in ('dw1', 'pw1')}
+    layers['dw1'].depthwise_kernel.assign(layers['dw1'].depthwise_kernel * 0 + 3.5)
+    layers['pw1'].kernel.assign(layers['pw1'].kernel * 0 + 0.1)
+    choose_binary_points(model)
+    model.compile(keras.optimizers.SGD(0.0), 'mse')
+    x = np.zeros((4, 8, 8, 1), 'float32')
+    model.fit(x, np.zeros((4, 10)), verbose=0)
+    assert layers['dw1'].depthwise_kernel.numpy().max() == 3.5
+    layers['pw1'].kernel.assign(layers['pw1'].kernel * 0 + 5)
+    model.fit(x, np.zeros((4, 10)), verbose=0)
+    assert layers['pw1'].kernel.numpy().max() == 2.0 ** int(layers['pw1'].kernel_quantizer_internal.integer)
