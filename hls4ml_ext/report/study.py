@@ -50,7 +50,7 @@ def markdown(study: dict) -> str:
     if stepped:
         numbers = list(next(iter(stepped[0]['accuracy']['steps'].values())))
         cells = [
-            [f'{row["title"]}, {kind}', *(percent(found.get(n)) for n in numbers)]
+            [_label(row, kind), *(percent(found.get(n)) for n in numbers)]
             for row in stepped
             for kind, found in row['accuracy']['steps'].items()
         ]
@@ -114,10 +114,17 @@ def _points(row) -> list[dict]:
 def steps_series(rows) -> dict[str, dict[int, float]]:
     """Accuracies by the number of steps: label -> number -> accuracy."""
     return {
-        f'{row["title"]}, {kind}': {int(n): value for n, value in found.items()}
+        _label(row, kind): {int(n): value for n, value in found.items()}
         for row in rows
         for kind, found in row['accuracy']['steps'].items()
     }
+
+
+def _label(row, kind: str) -> str:
+    """'ODE-MHSA, QAT': a model in floating point, or quantized during or after training."""
+    if kind == 'quantized':
+        kind = 'QAT' if row['accuracy']['qat_epochs'] else 'PTQ'
+    return f'{row["title"]}, {kind}'
 
 
 def bit_widths(row) -> str:

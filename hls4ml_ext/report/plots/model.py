@@ -1,4 +1,4 @@
-"""What happens in a model: attention, and how numbers lie in the ranges of their quantizers."""
+"""What happens in a model: how numbers lie in the ranges of their quantizers, and attention."""
 
 from __future__ import annotations
 
@@ -9,127 +9,88 @@ import numpy as np
 
 from hls4ml_ext.errors import ExtError, ProjectError
 from hls4ml_ext.fixed import FixedType
-from hls4ml_ext.layers.attention.keras import MultiHeadSelfAttention2D
 from hls4ml_ext.quantizers import activation_type
-from hls4ml_ext.report.plots.style import BLUE, GREY, ORANGE, RED, figure, save, titled
+from hls4ml_ext.report.plots.attention import attention_maps, attention_shares, attention_weights
+from hls4ml_ext.report.plots.style import BLUE, GREY, ORANGE, RED, checked_images, headed, picture
 from hls4ml_ext.train.calibration import KERNELS, named_layers
 from hls4ml_ext.train.ranges import record
+
+__all__ = [
+    'activation_histograms', 'attention_maps', 'attention_shares', 'attention_weights', 'share_clipped', 'weight_histograms',
+]  # fmt: skip
 
 MOST = 12
 """Histograms of a picture."""
 
+LEVELS = 32
+"""The grid of a quantizer is drawn if it has no more numbers than these: others would be one grey area."""
 
-def attention_weights(model, images: np.ndarray) -> np.ndarray:
-    """The attention weights of a model's last attention layer, in its last evaluation.
-
-    Args:
-        model: A Keras model with a MultiHeadSelfAttention2D, possibly in an ODE block.
-        images: (n, height, width, channels).
-
-    Returns:
-        (n, heads, query pixels, key pixels), as the layer computes them: ReLU attention's are not normalized.
-
-    Raises:
-        ProjectError: if there is no attention layer.
-    """
-    layer = _attention_layer(model)
-    seen = []
-
-    def attend(logits):
-        seen.append(MultiHeadSelfAttention2D._attend(layer, logits))
-        return seen[-1]
-
-    layer._attend = attend
-    try:
-        model(images, training=False)
-    finally:
-        del layer._attend
-    return keras.ops.convert_to_numpy(seen[-1])
-
-
-def attention_maps(model, images: np.ndarray, titles: list[str], path) -> Path:
-    """Where the pixel in the middle looks: for each image and head, its attention weights over the image.
-
-    Args:
-        model: As for :func:`attention_weights`.
-        images: A few images, (n, height, width, channels), between -1 and 1.
-        titles: What is above each image.
-        path: The PNG to write.
-    """
-    weights = attention_weights(model, images)
-    layer = _attention_layer(model)
-    height, width, heads = layer.height, layer.width, weights.shape[1]
-    row, col = height // 2, width // 2
-    maps = weights[:, :, row * width + col].reshape(len(images), heads, height, width)
-    fig, axes = figure(1.5 * (heads + 1), 1.6 * len(images), nrows=len(images), ncols=heads + 1, squeeze=False)
-    size = images.shape[1:3]
-    for image, title, row_maps, row_axes in zip((images + 1) / 2, titles, maps, axes):
-        for ax in row_axes:
-            ax.axis('off')
-            ax.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap='gray', vmin=0, vmax=1, extent=(0, 1, 1, 0))
-        row_axes[0].set_title(title, fontsize=9)
-        row_axes[0].plot((col + 0.5) / width, (row + 0.5) / height, 's', ms=5, mfc='none', mec=RED, mew=1.5)
-        for head, (ax, weight) in enumerate(zip(row_axes[1:], row_maps), 1):
-            total = weight.sum()
-            # A pixel that attends to nothing, which ReLU attention allows, has an empty map.
-            shares = weight / total if total > 0 else weight
-            ax.imshow(shares, cmap='magma', alpha=0.65, vmin=0, extent=(0, 1, 1, 0))
-            ax.set_title(f'head {head}' if total > 0 else f'head {head}: none', fontsize=9)
-            ax.set_aspect(size[0] / size[1])
-    fig.suptitle('Attention of the marked pixel, last step', x=0.01, ha='left', fontsize=11, fontweight='bold')
-    return save(fig, path)
+SUPERSCRIPT = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 
 
 def weight_histograms(model, path) -> Path:
-    """Weights before rounding, against the ranges of their quantizers: the layers with most weights.
+    """Weights before rounding, against the ranges of their quantizers: the tensors with most weights.
 
     Args:
         model: A quantized Keras model.
         path: The PNG to write.
 
+    Returns:
+        The path.
+
     Raises:
-        ProjectError: if the model has no quantized weights.
+        ProjectError: if the model has no quantized weights, or they are not finite.
     """
     found = []
     for name, layer in named_layers(model):
         for attribute, weights in KERNELS:
             quantizer = getattr(layer, attribute, None)
             arrays = [keras.ops.convert_to_numpy(getattr(layer, w)).ravel() for w in weights if hasattr(layer, w)]
-            if quantizer is not None and arrays:
-                suffix = ' positions' if 'position' in attribute else ''
-                found.append((name + suffix, np.concatenate(arrays), _type(quantizer, name)))
-    found = [entry for entry in found if entry[2] is not None]
+            ftype = _type(quantizer, name) if quantizer is not None and arrays else None
+            if ftype is not None:
+                suffix = '.position' if 'position' in attribute else ''
+                found.append((name + suffix, np.concatenate(arrays), ftype))
     largest = sorted(range(len(found)), key=lambda i: -len(found[i][1]))[:MOST]
-    return _histograms([found[i] for i in sorted(largest)], 'Weights in the ranges of their quantizers', path)
+    chosen = [found[i] for i in sorted(largest)]
+    note = f'the {MOST} largest of {len(found)} tensors' if len(found) > MOST else 'all tensors'
+    return _histograms(chosen, 'Weights and the ranges of their quantizers', note, path)
 
 
 def activation_histograms(model, images: np.ndarray, path) -> Path:
     """Activations before rounding, against the ranges of their quantizers; in an ODE block, of all steps.
 
+    The model runs with activations in floating point (:func:`hls4ml_ext.train.ranges.record`), and is the same afterwards.
+
     Args:
         model: A quantized Keras model.
-        images: A few hundred images.
+        images: A few hundred images, (n, height, width, channels).
         path: The PNG to write.
 
+    Returns:
+        The path.
+
     Raises:
-        ProjectError: if the model has no activation quantizers.
+        ProjectError: if the model has no activation quantizers, or the images are not the model's.
     """
     names = {id(layer): name for name, layer in named_layers(model, blocks=True)}
+    images = checked_images(model, images)
     found = []
     for owner, attribute, recorder in record(model, images):
         name = names[id(owner)]
         if attribute != 'activation':
             name += '.' + attribute.removesuffix('_quantizer')
-        found.append((name, recorder.values, _type(recorder.quantizer, name)))
+        ftype = _type(recorder.quantizer, name)
+        if ftype is not None:
+            found.append((name, recorder.values, ftype))
     chosen = np.unique(np.linspace(0, len(found) - 1, min(MOST, len(found))).astype(int)) if found else []
-    return _histograms([found[i] for i in chosen], 'Activations in the ranges of their quantizers', path)
+    note = f'{len(chosen)} of {len(found)} quantizers, {len(images)} image{"s" if len(images) > 1 else ""}, all steps'
+    return _histograms([found[i] for i in chosen], 'Activations and the ranges of their quantizers', note, path)
 
 
-def _attention_layer(model) -> MultiHeadSelfAttention2D:
-    layers = [layer for _, layer in named_layers(model) if isinstance(layer, MultiHeadSelfAttention2D)]
-    if not layers:
-        raise ProjectError(f"model '{model.name}' has no attention layer, so there are no attention maps")
-    return layers[-1]
+def share_clipped(numbers: np.ndarray, ftype: FixedType) -> float:
+    """The share of numbers that a type can't hold: those beyond its range by more than rounding."""
+    lsb = 2.0**-ftype.frac
+    return float(((numbers < (ftype.lo - 0.5) * lsb) | (numbers > (ftype.hi + 0.5) * lsb)).mean())
 
 
 def _type(quantizer, layer: str) -> FixedType | None:
@@ -140,27 +101,47 @@ def _type(quantizer, layer: str) -> FixedType | None:
         return None
 
 
-def _histograms(entries, title: str, path) -> Path:
-    """One histogram for each (name, numbers, type): bars, the range, and the share of numbers beyond it."""
+def _histograms(entries, title: str, note: str, path) -> Path:
+    """One histogram for each (name, numbers, type)."""
     if not entries:
         raise ProjectError('the model has no quantizers of fixed range, so there are no histograms')
-    columns = min(4, len(entries))
+    broken = [name for name, numbers, _ in entries if not np.isfinite(numbers).all()]
+    if broken:
+        raise ProjectError(f'histograms: there are NaN or infinite numbers in {", ".join(broken)}')
+    columns = min(3, len(entries))
     rows = -(-len(entries) // columns)
-    fig, axes = figure(2.5 * columns, 1.9 * rows + 0.4, nrows=rows, ncols=columns, squeeze=False)
-    for ax, (name, numbers, ftype) in zip(axes.ravel(), entries):
-        lsb = 2.0**-ftype.frac
-        low, high = ftype.lo * lsb, ftype.hi * lsb
-        beyond = float(((numbers < low - lsb / 2) | (numbers > high + lsb / 2)).mean())
-        ax.axvspan(low, high, color=ORANGE, alpha=0.25, lw=0)
-        ax.hist(numbers, bins=60, color=BLUE, log=True)
-        titled(ax, name, size=8)
-        ax.text(
-            0.98, 0.97, f'{ftype.width} bits, step {lsb:g}\n{beyond:.2%} beyond', transform=ax.transAxes, ha='right',
-            va='top', fontsize=6.5, color=GREY if beyond < 0.01 else RED,
-        )  # fmt: skip
-        ax.tick_params(labelsize=7)
-        ax.set_ylim(top=ax.get_ylim()[1] * 30)
-    for ax in axes.ravel()[len(entries) :]:
-        ax.axis('off')
-    fig.suptitle(f'{title} (shaded)', x=0.01, ha='left', fontsize=11, fontweight='bold')
-    return save(fig, path)
+    with picture(path, 2.7 * columns, 1.7 * rows + 0.6, nrows=rows, ncols=columns, squeeze=False) as (fig, axes):
+        for ax, entry in zip(axes.ravel(), entries):
+            _histogram(ax, *entry)
+        for ax in axes[:, 0]:
+            ax.set_ylabel('count', fontsize=8)
+        for ax in axes.ravel()[len(entries) :]:
+            ax.axis('off')
+        grid = '; lines: its numbers' if any(_few(ftype) for *_, ftype in entries) else ''
+        headed(fig, title, f'Before rounding, {note}. Shaded: the range of the quantizer{grid}.')
+    return Path(path)
+
+
+def _histogram(ax, name, numbers, ftype):
+    """Bars on a logarithmic scale, the quantizer's range and grid, and the share that is clipped."""
+    lsb = 2.0**-ftype.frac
+    low, high = ftype.lo * lsb, ftype.hi * lsb
+    ax.axvspan(low, high, color=ORANGE, alpha=0.25, lw=0)
+    if _few(ftype):
+        ax.vlines(np.arange(ftype.lo, ftype.hi + 1) * lsb, 0, 1, transform=ax.get_xaxis_transform(), color=ORANGE, lw=0.7)
+    ax.hist(numbers, bins=60, color=BLUE, log=True)
+    ax.set_ylim(bottom=0.7)  # or an axis of less than a decade would have no ticks
+    clipped = share_clipped(numbers, ftype)
+    share = '0' if clipped == 0 else '< 0.01' if clipped < 1e-4 else f'{100 * clipped:.2g}'
+    ax.set_title(name, fontsize=9, pad=15)
+    ax.annotate(
+        f'{ftype.width} bits, step 2{str(-ftype.frac).translate(SUPERSCRIPT)}, {share} % clipped', (0, 1), (0, 5),
+        xycoords='axes fraction', textcoords='offset points', fontsize=7.5, color=GREY if clipped < 0.01 else RED,
+    )  # fmt: skip
+    ax.tick_params(labelsize=7.5)
+    ax.locator_params(axis='x', nbins=5)
+    ax.minorticks_off()
+
+
+def _few(ftype: FixedType) -> bool:
+    return ftype.hi - ftype.lo < LEVELS

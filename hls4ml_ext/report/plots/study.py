@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
-from hls4ml_ext.report.plots.style import BLUE, GREEN, GREY, ORANGE, PALETTE, PURPLE, figure, save, titled
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.report.plots.labels import label_ends, label_points
+from hls4ml_ext.report.plots.style import BLUE, GREY, PALETTE, fraction, legend, nonempty, picture, titled
+
+KINDS = {'float': 'floating point', 'qat': 'quantization-aware training'}
+METHODS = {
+    'minmax': ('PTQ, min-max', '#d0d0d0', 'black'),
+    'percentile': ('PTQ, percentile', '#a3a3a3', 'black'),
+    'mse': ('PTQ, least squared error', '#707070', 'white'),
+}
+"""Calibrations after training: name, and colours of the bar and of the number in it."""
 
 
 def accuracy_against_parameters(rows: list[dict], path) -> Path:
@@ -13,31 +24,78 @@ def accuracy_against_parameters(rows: list[dict], path) -> Path:
     Args:
         rows: For each point ``name``, ``parameters``, ``accuracy`` (a fraction) and ``kind``: 'float' or 'qat'.
         path: The PNG to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        ProjectError: if there is no point, or a number is impossible.
     """
-    fig, ax = figure()
-    names = list(dict.fromkeys(row['name'] for row in rows))
-    for i, name in enumerate(names):
-        colour = PALETTE[i % len(PALETTE)]
-        points = [row for row in rows if row['name'] == name]
-        for row in points:
-            hollow = {'mfc': 'white'} if row['kind'] == 'float' else {}
-            ax.plot(row['parameters'] / 1e3, 100 * row['accuracy'], 'o', color=colour, ms=9, mew=2, **hollow)
-        top = max(points, key=lambda row: row['accuracy'])
-        ax.annotate(
-            name, (top['parameters'] / 1e3, 100 * top['accuracy']), (0, 9), textcoords='offset points', ha='center',
-            fontsize=9, color=colour,
-        )  # fmt: skip
-    ax.set_xscale('log')
-    sizes = sorted({round(row['parameters'] / 1e3) for row in rows})
-    ax.set_xticks(sizes, [f'{size:,}' for size in sizes])
+    nonempty(rows, 'accuracy against parameters')
+    models = {}
+    for row in rows:
+        if row['kind'] not in KINDS or row['parameters'] < 1:
+            raise ProjectError(f"model '{row['name']}': no picture of {row['parameters']} parameters, kind '{row['kind']}'")
+        point = (row['parameters'], fraction(row['accuracy'], f"model '{row['name']}'"), row['kind'])
+        models.setdefault(row['name'], []).append(point)
+    points = [point for found in models.values() for point in found]
+    with picture(path) as (fig, ax):
+        labels, obstacles = [], []
+        for i, (name, found) in enumerate(models.items()):
+            colour, top = PALETTE[i % len(PALETTE)], max(found, key=lambda point: point[1])
+            for size in dict.fromkeys(size for size, *_ in found):
+                values = [value for n, value, _ in found if n == size]
+                ax.plot([size, size], [min(values), max(values)], color=colour, lw=1.2, zorder=1)
+                obstacles.append((size, min(values), max(values)))
+            for size, value, kind in found:
+                ax.plot(size, value, 'o', color=colour, ms=9, mew=2, mfc='white' if kind == 'float' else colour)
+            labels.append((*top[:2], name, colour))
+        ax.set_xscale('log')
+        _limits(ax, [size for size, *_ in points], [value for _, value, _ in points])
+        ax.grid()
+        ax.set_xlabel('parameters')
+        ax.set_ylabel('top-1 accuracy [%]')
+        shown = {kind for *_, kind in points}
+        legend(fig, [
+            ax.plot([], [], 'o', color=GREY, mew=2, ms=8, mfc='white' if kind == 'float' else GREY, label=label)[0]
+            for kind, label in KINDS.items() if kind in shown
+        ])  # fmt: skip
+        titled(ax, _summary(points), f'top-1 accuracy and size of {len(models)} network{"s" if len(models) > 1 else ""}')
+        label_points(fig, ax, labels, obstacles)
+    return Path(path)
+
+
+def _summary(points) -> str:
+    """The title: between which numbers the models are."""
+    sizes, values = [size for size, *_ in points], [value for _, value, _ in points]
+    size = dict.fromkeys(count(n) for n in (min(sizes), max(sizes)))
+    value = dict.fromkeys(f'{v:.1f}' for v in (min(values), max(values)))
+    return f'{" to ".join(value)} % accuracy with {" to ".join(size)} parameters'
+
+
+def _limits(ax, sizes, values):
+    """Room around the points for their labels, and ticks at 1, 2, 5, 10, ..."""
+    low, high = min(sizes), max(sizes)
+    room = max((high / low) ** 0.25, 1.5)
+    low, high = low / room, high * room
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    # Over many decades, the powers of ten are enough.
+    digits = (1, 2, 3, 5, 7) if high / low < 8 else (1, 2, 5) if high / low < 1e4 else (1,)
+    ticks = [digit * 10**decade for decade in decades for digit in digits]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    ax.set_xticks(ticks, [count(tick) for tick in ticks])
     ax.minorticks_off()
-    ax.margins(x=0.25, y=0.3)
-    ax.plot([], [], 'o', color=GREY, mfc='white', mew=2, label='floating point')
-    if any(row['kind'] == 'qat' for row in rows):
-        ax.plot([], [], 'o', color=GREY, mew=2, label='quantization-aware')
-    ax.legend(frameon=False, fontsize=8, loc='lower right')
-    titled(ax, 'Accuracy against parameters', 'parameters [thousands]', 'top-1 accuracy [%]')
-    return save(fig, path)
+    ax.set_xlim(low, high)
+    margin = max(0.18 * (max(values) - min(values)), 0.5)
+    ax.set_ylim(max(min(values) - margin, -2), min(max(values) + margin, 102))
+
+
+def count(n: float) -> str:
+    """200000 -> '200 k'."""
+    for limit, unit in ((1e6, ' M'), (1e3, ' k')):
+        if n >= limit:
+            return f'{n / limit:.3g}{unit}'
+    return f'{n:g}'
 
 
 def accuracy_against_steps(series: dict[str, dict[int, float]], path, trained_at: int) -> Path:
@@ -47,52 +105,100 @@ def accuracy_against_steps(series: dict[str, dict[int, float]], path, trained_at
         series: Label -> number of steps -> accuracy (a fraction).
         path: The PNG to write.
         trained_at: The number of steps in training.
+
+    Returns:
+        The path.
+
+    Raises:
+        ProjectError: if there is no accuracy, or one is no fraction.
     """
-    fig, ax = figure()
-    for i, (label, values) in enumerate(series.items()):
-        numbers = sorted(values)
-        ax.plot(numbers, [100 * values[n] for n in numbers], 'o-', color=PALETTE[i % len(PALETTE)], lw=2, ms=5, label=label)
-    ax.axvline(trained_at, color=GREY, lw=0.8, ls=':')
-    ax.text(trained_at, 0.02, ' trained', transform=ax.get_xaxis_transform(), fontsize=8, color=GREY)
-    ax.set_xticks(sorted({n for values in series.values() for n in values}))
-    ax.legend(frameon=False, fontsize=8)
-    titled(ax, 'Accuracy against the number of steps', 'solver steps N of every ODE block', 'top-1 accuracy [%]')
-    return save(fig, path)
+    nonempty([n for values in series.values() for n in values], 'accuracy against steps')
+    curves = {label: {n: fraction(values[n], label) for n in sorted(values)} for label, values in series.items() if values}
+    numbers = sorted({n for values in curves.values() for n in values} | {trained_at})
+    with picture(path) as (fig, ax):
+        ax.axvline(trained_at, color=GREY, lw=1, ls=(0, (3, 3)), zorder=1)
+        ends = []
+        for i, (label, values) in enumerate(curves.items()):
+            colour = PALETTE[i % len(PALETTE)]
+            ax.plot(list(values), list(values.values()), 'o-', color=colour, lw=2, ms=5)
+            ends.append((*list(values.items())[-1], label, colour))
+        span = max(numbers[-1] - numbers[0], 1)
+        ax.set_xlim(numbers[0] - 0.05 * span, numbers[-1] + 0.05 * span)
+        ax.set_xticks(numbers)
+        ax.margins(y=0.1)
+        ax.grid(axis='y')
+        ax.set_xlabel('solver steps N of every ODE block (same weights)')
+        ax.set_ylabel('top-1 accuracy [%]')
+        ax.annotate(
+            f'trained with N = {trained_at}', (trained_at, 0), (4, 5), xycoords=('data', 'axes fraction'),
+            textcoords='offset points', color=GREY,
+        )  # fmt: skip
+        best = all(max(values, key=values.get) == trained_at for values in curves.values())
+        title = f'Most accurate with the steps of training, N = {trained_at}' if best else 'Accuracy by solver steps'
+        titled(ax, title, 'top-1 accuracy with other numbers of steps than in training')
+        label_ends(fig, ax, ends)
+    return Path(path)
 
 
 def qat_against_ptq(rows: list[dict], path) -> Path:
     """Quantization-aware training against quantization after training, by bit widths.
 
     Args:
-        rows: For each pair of bit widths ``bits`` (such as 'W4A8'), and accuracies as fractions: ``float``, ``qat`` (or
+        rows: For each pair of bit widths ``bits`` (such as 'W4A8'), and accuracies as fractions: ``float`` and ``qat`` (or
             None), and ``ptq``: method -> accuracy.
         path: The PNG to write.
+
+    Returns:
+        The path.
+
+    Raises:
+        ProjectError: if there is no row, or an accuracy is no fraction.
     """
-    fig, ax = figure()
-    methods = {'minmax': 'PTQ, min-max', 'percentile': 'PTQ, percentile', 'mse': 'PTQ, least squared error'}
-    bars = [*((label, lambda row, m=m: row['ptq'].get(m)) for m, label in methods.items()), ('QAT', lambda row: row['qat'])]
-    width = 0.8 / len(bars)
-    for i, ((label, accuracy), colour) in enumerate(zip(bars, (PURPLE, ORANGE, GREEN, BLUE))):
-        places = [(j + (i - (len(bars) - 1) / 2) * width, accuracy(row)) for j, row in enumerate(rows)]
-        places = [(x, 100 * value) for x, value in places if value is not None]
-        if not places:
-            continue
-        ax.bar(*zip(*places), width * 0.92, color=colour, label=label)
-        for x, value in places:
-            ax.text(
-                x,
-                max(value - 2, 0.5),
-                f'{value:.1f}',
-                ha='center',
-                va='top' if value > 6 else 'bottom',
-                fontsize=8,
-                color='white' if value > 6 else 'black',
-            )
-    for j, row in enumerate(rows):
-        ax.plot([j - 0.45, j + 0.45], [100 * row['float']] * 2, color='black', lw=1.2, ls='--', label=None if j else 'float')
-    ax.set_xticks(range(len(rows)), [row['bits'] for row in rows], fontsize=10)
-    ax.set_ylim(0, 118)
-    ax.set_yticks(range(0, 101, 20))
-    ax.legend(frameon=False, fontsize=8, ncols=5, loc='upper left', columnspacing=1.2, handlelength=1.2)
-    titled(ax, 'Quantization-aware against post-training', 'bits of weights (W) and activations (A)', 'top-1 accuracy [%]')
-    return save(fig, path)
+    nonempty(rows, 'QAT against PTQ')
+    kinds = [*((m, *look) for m, look in METHODS.items() if any(row['ptq'].get(m) is not None for row in rows))]
+    if any(row['qat'] is not None for row in rows):
+        kinds.append(('qat', 'QAT', BLUE, 'white'))
+    nonempty(kinds, 'QAT against PTQ')
+    width = min(0.84 / len(kinds), 0.2)
+    half = width * len(kinds) / 2
+    handles = []
+    with picture(path, max(7, 0.8 + 0.42 * len(kinds) * len(rows))) as (fig, ax):
+        for i, (key, label, colour, ink) in enumerate(kinds):
+            shown = [(j, row['qat'] if key == 'qat' else row['ptq'].get(key), row['bits']) for j, row in enumerate(rows)]
+            bars = [(j - half + (i + 0.5) * width, fraction(a, bits)) for j, a, bits in shown if a is not None]
+            handles.append(ax.bar(*zip(*bars), 0.94 * width, color=colour, label=label))
+            for x, value in bars:
+                inside = value > 8  # the number has no room in a lower bar
+                ax.annotate(
+                    f'{value:.1f}', (x, value), (0, -3 if inside else 2), textcoords='offset points', ha='center',
+                    va='top' if inside else 'bottom', color=ink if inside else 'black', fontsize=8,
+                )  # fmt: skip
+        for j, row in enumerate(rows):
+            if row['float'] is not None:
+                value = fraction(row['float'], row['bits'])
+                ax.plot([j - half - 0.04, j + half + 0.04], [value] * 2, color='black', lw=1.2, ls=(0, (4, 2)))
+                ax.annotate(f'float {value:.1f}', (j - half - 0.04, value), (0, 3), textcoords='offset points', fontsize=8)
+        ax.set_xticks(range(len(rows)), [row['bits'] for row in rows], fontsize=10)
+        ax.tick_params(axis='x', length=0)
+        ax.set_xlim(-0.6, len(rows) - 0.4)
+        ax.set_ylim(0, 105)
+        ax.set_yticks(range(0, 101, 20))
+        ax.grid(axis='y')
+        ax.set_xlabel('bits of weights (W) and activations (A)')
+        ax.set_ylabel('top-1 accuracy [%]')
+        titled(ax, _gain(rows), 'top-1 accuracy of a network quantized after training (PTQ) or in training (QAT)')
+        legend(fig, handles)
+    return Path(path)
+
+
+def _gain(rows) -> str:
+    """The title: where training with quantization helps most."""
+    gains = {}
+    for row in rows:
+        ptq = [value for value in row['ptq'].values() if value is not None]
+        if row['qat'] is not None and ptq:
+            gains[row['bits']] = 100 * (row['qat'] - max(ptq))
+    bits = max(gains, key=gains.get, default=None)
+    if bits is None or gains[bits] < 0.05:
+        return 'Quantization during and after training'
+    return f'QAT gains {gains[bits]:.1f} points over the best PTQ at {bits}'
