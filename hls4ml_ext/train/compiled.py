@@ -2,7 +2,7 @@
 
 Keras runs its layers one operation at a time on PyTorch, and ``torch.compile`` gives up on its Python code. Traced below
 that code, at the level of PyTorch's own operations, the step becomes one graph of forward and backward pass, whose many
-element-wise operations (normalization, quantizers) PyTorch's compiler then fuses: two to three times as fast on a CPU.
+element-wise operations (normalization, quantizers) PyTorch's compiler then fuses: about 1.5 times as fast on a CPU.
 """
 
 from __future__ import annotations
