@@ -65,7 +65,8 @@ def main():
         if importlib.util.find_spec(backend) is None:
             continue
         environment = {
-            **os.environ, 'KERAS_BACKEND': backend, 'OMP_NUM_THREADS': '1', 'TF_NUM_INTRAOP_THREADS': '1', 'TF_NUM_INTEROP_THREADS': '1',
+            **os.environ, 'KERAS_BACKEND': backend, 'OMP_NUM_THREADS': '1',
+            'TF_NUM_INTRAOP_THREADS': '1', 'TF_NUM_INTEROP_THREADS': '1',
             'XLA_FLAGS': '--xla_cpu_multi_thread_eigen=false', 'PYTHONPATH': str(ROOT), 'TF_CPP_MIN_LOG_LEVEL': '3',
         }  # fmt: skip
         command = [sys.executable, __file__, *sys.argv[1:], '--one', name]
