@@ -203,9 +203,10 @@ class Run:
         with self.reporter.step('evaluate', detail='the trained model') as step:
             accuracy = evaluation.top1(model, data)
             step.show(f'trained model: {accuracy:.2%} of {n:,} test images')
-        trained = read_json(self.directory / 'training.json').get('phases', [])
+        training = read_json(self.directory / 'training.json')
+        phases = training.get('phases', [])
         result['quantized'] = accuracy
-        result['qat_epochs'] = sum(log['epochs'] for log in trained if log['name'] not in FLOAT_PHASES)
+        result['qat_epochs'] = sum(log['epochs'] for log in phases if log['name'] not in FLOAT_PHASES)
         models = {'quantized': model}
         float_file = self.float_model_file
         if float_file:
@@ -229,7 +230,7 @@ class Run:
             'quantization': None if isinstance(self.project.model, ModelFile) else self.project.quantization.model_dump(),
             'accuracy': result,
             'model': {**asdict(complexity(model)), 'n_steps': max((b.n_steps for b in ode_blocks(model)), default=None)},
-            'training': read_json(self.directory / 'training.json'),
+            'training': training,
             'versions': facts.versions(),
             'machine': facts.machine(),
         }
@@ -344,14 +345,12 @@ class Run:
 
     def _import_model(self):
         """The Keras model of a file, without batch normalization."""
-        import keras
-
         from hls4ml_ext import fold_batchnorm
-        from hls4ml_ext.train.calibration import all_layers
+        from hls4ml_ext.train.quantization import has_batchnorm
 
         with self.reporter.step('load', detail=str(self.project.model.file)) as step:
             model = load_keras(self.project.model.file)
-            if any(isinstance(layer, keras.layers.BatchNormalization) for layer in all_layers(model)):
+            if has_batchnorm(model):
                 model = fold_batchnorm(model)
                 step.show(f'{step.detail}; batch normalization folded')
         return model
