@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Iterator
@@ -52,52 +53,77 @@ class Batches:
 
     def stream(self, first_epoch: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches from the beginning of an epoch on, without end."""
-
-        def produce():
-            epoch = first_epoch
-            while True:
-                order = self.order(epoch)
-                for step in range(self.steps):
-                    yield self.batch(order, epoch, step)
-                epoch += 1
-
-        return prefetched(produce(), AHEAD)
+        for epoch in itertools.count(first_epoch):
+            order = self.order(epoch)
+            for step in range(self.steps):
+                yield self.batch(order, epoch, step)
 
 
-def prefetched(items: Iterator, ahead: int) -> Iterator:
-    """The items of an iterator, which a thread computes up to `ahead` in advance; it ends with the returned iterator.
+class Prefetched:
+    """The items of an iterator, which a thread computes in advance.
 
-    An exception of the iterator is raised to whoever waits for the next item.
+    A context manager: the thread ends with the context, or with the last item. An exception of the iterator is raised to
+    whoever waits for the next item.
+
+    Args:
+        items: The iterator.
+        ahead: How many items are computed before they are asked for.
+
+    Example:
+        >>> with Prefetched(iter('abc')) as items:
+        ...     list(items)
+        ['a', 'b', 'c']
     """
-    ready: queue.Queue = queue.Queue(ahead)
-    closed = threading.Event()
 
-    def put(item) -> bool:
-        while not closed.is_set():
+    PATIENCE = 0.1
+    """Seconds after which a thread that waits looks whether it is over."""
+
+    def __init__(self, items: Iterator, ahead: int = AHEAD):
+        self._items = items
+        self._ready: queue.Queue = queue.Queue(ahead)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._work, name='batches', daemon=True)
+        self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Ends the thread, after the item that it is at. There are no items any more."""
+        self._closed.set()
+        self._thread.join()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while not self._closed.is_set():
             try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                pass
-        return False
-
-    def work():
-        try:
-            for item in items:
-                if not put((item, None)):
-                    return
-            put((None, StopIteration()))
-        except BaseException as error:
-            put((None, error))
-
-    threading.Thread(target=work, name='batches', daemon=True).start()
-    try:
-        while True:
-            item, error = ready.get()
-            if isinstance(error, StopIteration):
-                return
+                item, error = self._ready.get(timeout=self.PATIENCE)
+            except queue.Empty:
+                continue
             if error is not None:
+                self.close()
                 raise error
-            yield item
-    finally:
-        closed.set()
+            return item
+        raise StopIteration
+
+    def _put(self, item, error=None):
+        while not self._closed.is_set():
+            try:
+                return self._ready.put((item, error), timeout=self.PATIENCE)
+            except queue.Full:
+                continue
+
+    def _work(self):
+        try:
+            for item in self._items:
+                self._put(item)
+                if self._closed.is_set():
+                    return
+            self._put(None, StopIteration())
+        except BaseException as error:
+            self._put(None, error)

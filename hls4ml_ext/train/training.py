@@ -17,7 +17,7 @@ import numpy as np
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, PHASES, Phase, Project
 from hls4ml_ext.train import compiled
-from hls4ml_ext.train.batches import Batches
+from hls4ml_ext.train.batches import Batches, Prefetched
 from hls4ml_ext.train.calibration import calibrate_batchnorm, choose_binary_points
 from hls4ml_ext.train.checkpoint import Checkpoint, assign, forget, values
 from hls4ml_ext.train.data import Dataset
@@ -149,10 +149,12 @@ class Trainer:
         if done < phase.epochs:
             order = batches.order(0)
             compiled.install(model, batches.batch(order, 0, 0))
-            model.fit(
-                batches.stream(done), epochs=phase.epochs, initial_epoch=done, steps_per_epoch=batches.steps, verbose=0,
-                callbacks=[StopOnNaN(log, file), keeper, *self.progress(log, batches.steps * (phase.epochs - done))],
-            )  # fmt: skip
+            callbacks = [StopOnNaN(log, file), keeper, *self.progress(log, batches.steps * (phase.epochs - done))]
+            with Prefetched(batches.stream(done)) as stream:
+                model.fit(
+                    (batch for batch in stream),  # Keras takes generators, but no other iterators
+                    epochs=phase.epochs, initial_epoch=done, steps_per_epoch=batches.steps, verbose=0, callbacks=callbacks,
+                )  # fmt: skip
         assign(model.weights, keeper.best, 'the best epoch')
 
     def _compile(self, model, phase: Phase, steps: int):

@@ -1,13 +1,12 @@
 """Augmentation, and the batches that a thread makes of it."""
 
 import threading
-import time
 
 import numpy as np
 import pytest
 
 from hls4ml_ext.train.augment import Augmentation, augment
-from hls4ml_ext.train.batches import Batches, prefetched
+from hls4ml_ext.train.batches import Batches, Prefetched
 
 
 @pytest.fixture
@@ -87,22 +86,21 @@ def test_fewer_images_than_a_batch(images):
     assert len(next(batches.stream())[0]) == 5
 
 
-def test_batches_are_made_on_another_thread_that_ends():
+def test_batches_are_made_on_another_thread_that_ends_with_its_context():
     threads = set()
 
     def produce():
         for i in range(1000):
-            threads.add(threading.current_thread().name)
+            threads.add(threading.current_thread())
             yield i
 
-    stream = prefetched(produce(), 2)
-    assert [next(stream) for _ in range(3)] == [0, 1, 2]
-    assert threads == {'batches'}
-    stream.close()
-    deadline = time.monotonic() + 10
-    while any(t.name == 'batches' for t in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(t.name == 'batches' for t in threading.enumerate())
+    with Prefetched(produce(), 2) as stream:
+        assert [next(stream) for _ in range(3)] == [0, 1, 2]
+        (thread,) = threads
+        assert thread is not threading.current_thread() and thread.is_alive()
+    assert not thread.is_alive()
+    with pytest.raises(StopIteration):
+        next(stream)
 
 
 def test_an_error_of_the_thread_reaches_who_waits():
@@ -110,8 +108,31 @@ def test_an_error_of_the_thread_reaches_who_waits():
         yield 1
         raise OSError('disk on fire')
 
-    stream = prefetched(produce(), 2)
-    assert next(stream) == 1
-    with pytest.raises(OSError, match='disk on fire'):
-        next(stream)
-    assert list(prefetched(iter([1, 2]), 2)) == [1, 2]
+    with Prefetched(produce(), 2) as stream:
+        assert next(stream) == 1
+        with pytest.raises(OSError, match='disk on fire'):
+            next(stream)
+    with Prefetched(iter([1, 2]), 2) as stream:
+        assert list(stream) == [1, 2]
+        assert list(stream) == []
+
+
+def test_one_that_waits_when_it_is_closed_gets_no_more():
+    """As a framework's own thread may."""
+    forever = threading.Event()
+
+    def produce():
+        yield 1
+        forever.wait()
+
+    got = []
+    stream = Prefetched(produce(), 2)
+    waiting = threading.Thread(target=lambda: got.extend(stream))
+    waiting.start()
+    closing = threading.Thread(target=stream.close)
+    closing.start()
+    waiting.join(10)
+    assert not waiting.is_alive() and got in ([], [1])
+    forever.set()
+    closing.join(10)
+    assert not closing.is_alive()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def test_three_phases_learn_and_repeat(data):
         assert log.seconds > 0
         accuracies = log.history['val_accuracy']
         assert accuracies[log.best_epoch - 1] == max(accuracies)
+    assert not any(thread.name == 'batches' for thread in threading.enumerate())
 
 
 def test_random_weights_need_no_labels(data):
