@@ -3,11 +3,13 @@
 A study file names a project and its variants, each a set of changes to the project file:
 
     project: cifar10.yml
+    seeds: [1, 2, 3]
     variants:
-      W4A8: {}
-      W4A4: {quantization: {activations: 4}}
+      w4a8: {title: four bits, role: headline}
+      w4a4: {title: four bits, role: bits, changes: {quantization: {activations: 4}}, seeds: [1]}
 
-The directory of a study holds a run's directory for each variant, ``study.json``, ``study.md`` and the pictures.
+The directory of a study holds ``VARIANT/seedN``, a run's directory, for each variant and seed, and ``study.json``,
+``study.md`` and the pictures.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, InstanceOf
+from pydantic import AfterValidator, Field, InstanceOf
 
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.project import FLOAT_PHASES, Project, parse_project, read_yaml
+from hls4ml_ext.project import FLOAT_PHASES, Project, Seed, parse_project, read_yaml
 from hls4ml_ext.report import study as study_report
 from hls4ml_ext.report.console import Reporter
 from hls4ml_ext.run import Run, read_json, write_json
@@ -26,7 +28,15 @@ from hls4ml_ext.train.checkpoint import Checkpoint
 from hls4ml_ext.validation import check
 from models.knobs import Count, Section, merge
 
+
+def _different(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f'{seeds} has a seed twice')
+    return seeds
+
+
 Name = Annotated[str, Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9_.-]*$')]
+Seeds = Annotated[list[Seed], AfterValidator(_different)]
 
 
 class Variant(Section):
@@ -37,12 +47,14 @@ class Variant(Section):
         role: Which tables and pictures it is in: 'bits' (the main model at other bit widths), 'model' (other models),
             'headline' (both).
         steps: Numbers of steps at which it is evaluated, too.
+        seeds: With each of them it is trained once; none are the study's.
         changes: What differs from the study's project, section by section.
     """
 
     title: str
     role: Literal['headline', 'bits', 'model'] = 'model'
     steps: list[Count] = []
+    seeds: Seeds = []
     changes: dict = {}
 
 
@@ -53,15 +65,17 @@ class Study(Section):
         path: The file.
         name: Name of the study; the default is that of the file.
         title: What people read.
-        projects: Name of each variant -> its project.
+        seeds: Of variants that have no seeds of their own; none are the project's own.
         variants: Name of each variant -> what it is.
+        projects: Name of each variant -> seed -> its project.
     """
 
     path: Path
     name: Name
     title: str
+    seeds: Seeds = []
     variants: Annotated[dict[Name, Variant], Field(min_length=1)]
-    projects: dict[str, InstanceOf[Project]] = {}
+    projects: dict[str, dict[int, InstanceOf[Project]]] = {}
 
 
 def load_study(path) -> Study:
@@ -84,10 +98,13 @@ def load_study(path) -> Study:
         raise ProjectError('\n'.join(f'{path}: {problem}' for problem in problems))
     base_path = path.absolute().parent / base
     content = read_yaml(base_path)
-    projects = {
-        name: parse_project(merge(content, {'name': name, **variant.changes}), base_path, f'{path}: variants.{name}.changes')
-        for name, variant in study.variants.items()
-    }
+    projects = {name: {} for name in study.variants}
+    for name, variant in study.variants.items():
+        changed = merge(content, {'name': name, **variant.changes})
+        where = f'{path}: variants.{name}.changes'
+        project = parse_project(changed, base_path, where)
+        for seed in variant.seeds or study.seeds or [project.seed]:
+            projects[name][seed] = parse_project({**changed, 'seed': seed}, base_path, where)
     return study.model_copy(update={'projects': projects})
 
 
@@ -121,29 +138,33 @@ class StudyRun:
         if unknown:
             known = ', '.join(self.study.variants)
             raise ProjectError(f"study '{self.study.name}' has no variant {unknown[0]!r}. It has {known}")
-        for name in self.study.variants:
-            if not only or name in only:
-                self.reporter.print(f'\n[bold]{self.study.variants[name].title}[/]  {name}')
-                self._run(name)
+        for name, projects in self.study.projects.items():
+            for seed in projects if not only or name in only else ():
+                self.reporter.print(f'\n[bold]{self.study.variants[name].title}[/]  {name}, seed {seed}')
+                self._run(name, seed)
         return self.write()
 
-    def _run(self, name: str):
-        run = Run(self.study.projects[name], self.directory / name, self.reporter)
-        self._share_float_phases(name)
+    def directory_of(self, name: str, seed: int) -> Path:
+        """The run's directory of a variant."""
+        return self.directory / name / f'seed{seed}'
+
+    def _run(self, name: str, seed: int):
+        run = Run(self.study.projects[name][seed], self.directory_of(name, seed), self.reporter)
+        self._share_float_phases(name, seed)
         run.train()
-        known = self.evaluation(name)
+        known = self.evaluation(name, seed)
         if known is None or known['training']['fingerprint'] != run.project.fingerprint():
             run.evaluate(self.study.variants[name].steps)
 
-    def _share_float_phases(self, name: str):
+    def _share_float_phases(self, name: str, seed: int):
         """Takes over the phases in floating point from a variant that differs only in what comes after them."""
-        project = self.study.projects[name]
+        project = self.study.projects[name][seed]
         for phase in FLOAT_PHASES:
-            file = self._checkpoint(name, phase)
+            file = self._checkpoint(name, seed, phase)
             if phase not in project.training.phases or file.is_file():
                 continue
             for other in self.study.variants:
-                found = self._checkpoint(other, phase)
+                found = self._checkpoint(other, seed, phase)
                 if other == name or not found.is_file():
                     continue
                 checkpoint = Checkpoint.load(found)
@@ -152,19 +173,24 @@ class StudyRun:
                     self.reporter.skipped(phase, f'as for {other}')
                     break
 
-    def _checkpoint(self, name: str, phase: str) -> Path:
-        return self.directory / name / 'training' / f'{phase}.npz'
+    def _checkpoint(self, name: str, seed: int, phase: str) -> Path:
+        return self.directory_of(name, seed) / 'training' / f'{phase}.npz'
 
-    def evaluation(self, name: str) -> dict | None:
+    def evaluation(self, name: str, seed: int) -> dict | None:
         """What is known of a variant: the content of its ``evaluation.json``, or None."""
-        return read_json(self.directory / name / 'evaluation.json') or None
+        return read_json(self.directory_of(name, seed) / 'evaluation.json') or None
 
     def write(self) -> dict:
-        """Writes ``study.json``, ``study.md`` and the pictures of all variants that have been evaluated."""
+        """Writes ``study.json``, ``study.md`` and the pictures of all that has been evaluated.
+
+        Returns:
+            dict: as written to ``study.json``: among others a row for each variant and seed.
+        """
         rows = [
-            {'name': name, **variant.model_dump(exclude={'changes'}), **evaluation}
+            {'name': name, **variant.model_dump(exclude={'changes', 'seeds'}), **evaluation}
             for name, variant in self.study.variants.items()
-            if (evaluation := self.evaluation(name))
+            for seed in self.study.projects[name]
+            if (evaluation := self.evaluation(name, seed))
         ]
         content = {'study': self.study.name, 'title': self.study.title, 'rows': rows}
         write_json(self.directory / 'study.json', content)

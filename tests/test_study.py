@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from hls4ml_ext.cli import app
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.report.study import percent
 from hls4ml_ext.study import load_study
 
 PROJECTS = Path(__file__).parents[1] / 'projects'
@@ -27,10 +28,15 @@ PROJECT = {
 STUDY = {
     'project': 'p.yml',
     'title': 'A study',
+    'seeds': [1, 5],
     'variants': {
         'main': {'title': 'Main', 'role': 'headline', 'steps': [1, 2]},
-        'w8': {'title': 'Main', 'role': 'bits', 'changes': {'quantization': {'weights': 8}}},
-        'small': {'title': 'No attention', 'changes': {'model': {'mhsa': None}, 'training': {'finetune': {'epochs': 0}}}},
+        'w8': {'title': 'Main', 'role': 'bits', 'seeds': [5], 'changes': {'quantization': {'weights': 8}}},
+        'small': {
+            'title': 'No attention',
+            'seeds': [1],
+            'changes': {'model': {'mhsa': None}, 'training': {'finetune': {'epochs': 0}}},
+        },
     },
 }
 
@@ -47,13 +53,23 @@ def write(tmp_path):
 
 def test_the_shipped_study():
     study = load_study(PROJECTS / 'cifar10_study.yml')
-    bits = {name: (p.quantization.weights, p.quantization.activations) for name, p in study.projects.items()}
+    projects = {name: of_seeds[1] for name, of_seeds in study.projects.items()}
+    bits = {name: (p.quantization.weights, p.quantization.activations) for name, p in projects.items()}
     assert bits['ode_mhsa'] == (4, 8) and bits['ode_mhsa_w8a8'] == (8, 8) and bits['ode_mhsa_w4a4'] == (4, 4)
-    pretraining = {name: p.fingerprint('pretrain') for name, p in study.projects.items()}
+    assert list(study.projects['ode_mhsa']) == [1, 2, 3]
+    pretraining = {name: p.fingerprint('pretrain') for name, p in projects.items()}
     assert pretraining['ode_mhsa'] == pretraining['ode_mhsa_w8a8'] == pretraining['ode_mhsa_w4a4']
     assert len(set(pretraining.values())) == 4
-    recipes = {(p.training.pretrain.epochs, p.training.batch_size, p.training.weight_decay) for p in study.projects.values()}
+    recipes = {(p.training.pretrain.epochs, p.training.batch_size, p.training.weight_decay) for p in projects.values()}
     assert len(recipes) == 1
+
+
+@pytest.mark.parametrize(
+    ('fractions', 'text'),
+    [([], ''), (None, ''), ([0.8321], '83.21 %'), ([0.83, 0.84, 0.85], '84.00 ± 1.00 %')],
+)
+def test_accuracies_as_text(fractions, text):
+    assert percent(fractions) == text
 
 
 def test_variants_are_trained_evaluated_and_shown(write, tmp_path):
@@ -64,11 +80,12 @@ def test_variants_are_trained_evaluated_and_shown(write, tmp_path):
 
     run('--only', 'main')
     content = json.loads((tmp_path / 'out' / 'study.json').read_text())
-    assert [row['name'] for row in content['rows']] == ['main']
+    assert [(row['name'], row['seed']) for row in content['rows']] == [('main', 1), ('main', 5)]
     output = run()
     assert 'as for main' in output  # the pretraining of w8
-    main, w8, small = json.loads((tmp_path / 'out' / 'study.json').read_text())['rows']
-    assert main['accuracy']['float'] == w8['accuracy']['float']
+    rows = json.loads((tmp_path / 'out' / 'study.json').read_text())['rows']
+    main, fifth, w8, small = rows
+    assert fifth['accuracy']['float'] == w8['accuracy']['float']
     assert set(main['accuracy']['ptq']) == {'minmax', 'percentile', 'mse'}
     assert main['accuracy']['steps']['float']['1'] == main['accuracy']['float']
     assert main['accuracy']['steps']['quantized']['1'] == main['accuracy']['quantized']
@@ -76,13 +93,14 @@ def test_variants_are_trained_evaluated_and_shown(write, tmp_path):
     assert (main['accuracy']['qat_epochs'], small['accuracy']['qat_epochs']) == (1, 0)
     assert small['accuracy']['quantized'] == small['accuracy']['ptq']['mse']
     page = (tmp_path / 'out' / 'study.md').read_text()
+    assert percent([row['accuracy']['float'] for row in (main, fifth)]) in page and ' ± ' in page
     assert '| W4A8 | ' in page and '| W8A8 | ' in page and '(W4A8 PTQ)' in page and 'N = 2' in page
     assert '60 test images' in page and 'keras 3' in page
     for picture in ('qat_against_ptq', 'accuracy_against_parameters', 'accuracy_against_steps'):
         assert (tmp_path / 'out' / f'{picture}.png').read_bytes()[:4] == b'\x89PNG'
-    before = (tmp_path / 'out' / 'small' / 'model.keras').stat().st_mtime_ns
+    before = (tmp_path / 'out' / 'small' / 'seed1' / 'model.keras').stat().st_mtime_ns
     run()
-    assert (tmp_path / 'out' / 'small' / 'model.keras').stat().st_mtime_ns == before
+    assert (tmp_path / 'out' / 'small' / 'seed1' / 'model.keras').stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(
@@ -90,6 +108,8 @@ def test_variants_are_trained_evaluated_and_shown(write, tmp_path):
     [
         ({'project': None}, 'project: is missing. Give the path of a project file'),
         ({'variants': {}}, 'variants: '),
+        ({'seeds': [1, 1]}, 'seeds: [1, 1] has a seed twice'),
+        ({'seeds': [-1]}, 'seeds.0: -1 must be at least 0'),
         ({'variant': {}}, "variant: unknown key. Did you mean 'variants'?"),
         ({'variants': {'a': {'title': 'A', 'role': 'star'}}}, "variants.a.role: 'star' is not one of headline, bits, model"),
         (

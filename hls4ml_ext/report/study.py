@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import mean, stdev
 
 from hls4ml_ext.report.tables import short
 
@@ -11,7 +12,7 @@ def write(study: dict, directory: Path) -> list[Path]:
     """Writes ``study.md`` and the pictures.
 
     Args:
-        study: The content of ``study.json``, see :class:`hls4ml_ext.study.StudyRun`.
+        study: The content of ``study.json``, see :meth:`hls4ml_ext.study.StudyRun.write`.
         directory: Where to.
 
     Returns:
@@ -19,7 +20,7 @@ def write(study: dict, directory: Path) -> list[Path]:
     """
     from hls4ml_ext.report.plots import study as plots
 
-    rows = study['rows']
+    rows = by_variant(study['rows'])
     pictures = []
     by_bits = [row for row in _by_bits(rows) if row['accuracy']['ptq']]
     if by_bits:
@@ -38,9 +39,34 @@ def write(study: dict, directory: Path) -> list[Path]:
     return [page, *pictures]
 
 
+def by_variant(rows) -> list[dict]:
+    """The rows of a variant's seeds as one, in which an accuracy is a list: a number for each seed, or empty."""
+    variants = {}
+    for row in rows:
+        variants.setdefault(row['name'], []).append(row)
+    return [
+        {
+            **of_seeds[0],
+            'seeds': [row['seed'] for row in of_seeds],
+            'seconds': [row['training']['seconds'] for row in of_seeds],
+            'accuracy': _listed([row['accuracy'] for row in of_seeds]),
+        }
+        for of_seeds in variants.values()
+    ]
+
+
+def _listed(values: list):
+    """[{'a': 1}, {'a': 2}] -> {'a': [1, 2]}, without what is None or missing."""
+    values = [value for value in values if value is not None]
+    if not any(isinstance(value, dict) for value in values):
+        return values
+    keys = dict.fromkeys(key for value in values for key in value)
+    return {key: _listed([value.get(key) for value in values]) for key in keys}
+
+
 def markdown(study: dict) -> str:
     """The tables of a study as a Markdown page."""
-    rows = study['rows']
+    rows = by_variant(study['rows'])
     models = [row for row in rows if row['role'] in ('headline', 'model')]
     bits = _by_bits(rows)
     parts = [f'# {study["title"]}', '## Models', table(MODEL_COLUMNS, [_model_cells(row) for row in models])]
@@ -55,11 +81,11 @@ def markdown(study: dict) -> str:
             for kind, found in row['accuracy']['steps'].items()
         ]
         parts += ['## Steps of the solver', table(['model', *(f'N = {n}' for n in numbers)], cells)]
-    return '\n\n'.join([*parts, provenance(rows)]) + '\n'
+    return '\n\n'.join([*parts, provenance(study['rows'])]) + '\n'
 
 
-MODEL_COLUMNS = ('model', 'parameters', 'MACs', 'weights', 'float', 'quantized', 'training')
-BITS_COLUMNS = ('bits', 'float', 'PTQ min-max', 'PTQ percentile', 'PTQ mse', 'QAT', 'QAT - float')
+MODEL_COLUMNS = ('model', 'parameters', 'MACs', 'weights', 'float', 'quantized', 'seeds', 'training')
+BITS_COLUMNS = ('bits', 'float', 'PTQ min-max', 'PTQ percentile', 'PTQ mse', 'QAT', 'QAT - float', 'seeds')
 
 
 def _by_bits(rows) -> list[dict]:
@@ -68,53 +94,51 @@ def _by_bits(rows) -> list[dict]:
     return sorted(main, key=lambda row: (-row['quantization']['activations'], -row['quantization']['weights']))
 
 
+def _qat(row) -> list[float]:
+    """Accuracies after quantization-aware training, if there was any."""
+    return row['accuracy']['quantized'] if all(row['accuracy']['qat_epochs']) else []
+
+
 def _model_cells(row) -> list[str]:
-    accuracy, model, training = row['accuracy'], row['model'], row['training']
-    how = f'{bit_widths(row)} {"QAT" if accuracy["qat_epochs"] else "PTQ"}'
+    accuracy, model = row['accuracy'], row['model']
     return [
         row['title'],
         f'{model["parameters"]:,}',
         short(model['macs']),
         f'{short(model["weight_bits"])}bit',
         percent(accuracy['float']),
-        f'{percent(accuracy["quantized"])} ({how})',
-        f'{training["seconds"] / 60:.0f} min',
+        f'{percent(accuracy["quantized"])} ({bit_widths(row)} {"QAT" if _qat(row) else "PTQ"})',
+        str(len(row['seeds'])),
+        f'{mean(row["seconds"]) / 60:.0f} min',
     ]
 
 
 def _bits_cells(row) -> list[str]:
-    accuracy = row['accuracy']
-    qat = accuracy['quantized'] if accuracy['qat_epochs'] else None
-    lost = f'{100 * (qat - accuracy["float"]):+.2f}' if qat is not None and accuracy['float'] is not None else ''
+    accuracy, qat = row['accuracy'], _qat(row)
+    lost = [100 * (quantized - float) for quantized, float in zip(qat, accuracy['float'])]
     methods = [percent(accuracy['ptq'].get(method)) for method in ('minmax', 'percentile', 'mse')]
-    return [bit_widths(row), percent(accuracy['float']), *methods, percent(qat), lost]
+    shown = [bit_widths(row), percent(accuracy['float']), *methods, percent(qat)]
+    return [*shown, with_spread(lost, '+.2f'), str(len(row['seeds']))]
 
 
 def _bits_row(row) -> dict:
     accuracy = row['accuracy']
-    return {
-        'bits': bit_widths(row),
-        'float': accuracy['float'],
-        'qat': accuracy['quantized'] if accuracy['qat_epochs'] else None,
-        'ptq': accuracy['ptq'],
-    }
+    return {'bits': bit_widths(row), 'float': accuracy['float'], 'qat': _qat(row), 'ptq': accuracy['ptq']}
 
 
 def _points(row) -> list[dict]:
     """A model in the picture of accuracy against parameters: in floating point, and after QAT if there was any."""
-    accuracy = row['accuracy']
-    points = [(accuracy['float'], 'float'), (accuracy['quantized'] if accuracy['qat_epochs'] else None, 'qat')]
     return [
-        {'name': row['title'], 'parameters': row['model']['parameters'], 'accuracy': value, 'kind': kind}
-        for value, kind in points
-        if value is not None
+        {'name': row['title'], 'parameters': row['model']['parameters'], 'accuracy': values, 'kind': kind}
+        for values, kind in ((row['accuracy']['float'], 'float'), (_qat(row), 'qat'))
+        if values
     ]
 
 
-def steps_series(rows) -> dict[str, dict[int, float]]:
-    """Accuracies by the number of steps: label -> number -> accuracy."""
+def steps_series(rows) -> dict[str, dict[int, list[float]]]:
+    """Accuracies by the number of steps: label -> number -> accuracies."""
     return {
-        _label(row, kind): {int(n): value for n, value in found.items()}
+        _label(row, kind): {int(n): values for n, values in found.items()}
         for row in rows
         for kind, found in row['accuracy']['steps'].items()
     }
@@ -123,7 +147,7 @@ def steps_series(rows) -> dict[str, dict[int, float]]:
 def _label(row, kind: str) -> str:
     """'ODE-MHSA, QAT': a model in floating point, or quantized during or after training."""
     if kind == 'quantized':
-        kind = 'QAT' if row['accuracy']['qat_epochs'] else 'PTQ'
+        kind = 'QAT' if _qat(row) else 'PTQ'
     return f'{row["title"]}, {kind}'
 
 
@@ -133,8 +157,17 @@ def bit_widths(row) -> str:
     return f'W{bits["weights"]}A{bits["activations"]}'
 
 
-def percent(value) -> str:
-    return '' if value is None else f'{100 * value:.2f} %'
+def percent(fractions) -> str:
+    """'83.21 %'; with more than one number their mean and standard deviation, '83.21 ± 0.25 %'; nothing without any."""
+    text = with_spread([100 * value for value in fractions or ()], '.2f')
+    return text and f'{text} %'
+
+
+def with_spread(values, form: str) -> str:
+    """The mean and, of more than one number, the standard deviation (n - 1 degrees of freedom)."""
+    if not values:
+        return ''
+    return f'{mean(values):{form}}' + (f' ± {stdev(values):.2f}' if len(values) > 1 else '')
 
 
 def table(header, rows) -> str:

@@ -8,6 +8,7 @@ from hls4ml_ext import MultiHeadSelfAttention2D
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.report.plots.model import activation_histograms, attention_maps, attention_weights, weight_histograms
 from hls4ml_ext.report.plots.study import accuracy_against_parameters, accuracy_against_steps, qat_against_ptq
+from hls4ml_ext.report.plots.style import seeds_note
 from hls4ml_ext.report.plots.training import training_curves
 from models.ode_mhsa import build
 
@@ -19,12 +20,16 @@ POINTS = [
     {'name': 'a', 'parameters': 200_000, 'accuracy': 0.79, 'kind': 'qat'},
     {'name': 'b', 'parameters': 2_000_000, 'accuracy': 0.9, 'kind': 'float'},
 ]
+SEEDS = [{**POINTS[0], 'accuracy': [0.8, 0.81, 0.785]}, *POINTS[1:]]
 BITS = [{'bits': 'W4A8', 'float': 0.8, 'qat': 0.79, 'ptq': {'minmax': 0.5, 'percentile': 0.6, 'mse': 0.7}}]
 PICTURES = {
     'curves': lambda path: training_curves([LOG, UNVALIDATED], path),
     'parameters': lambda path: accuracy_against_parameters(POINTS, path),
+    'parameters of seeds': lambda path: accuracy_against_parameters(SEEDS, path),
     'steps': lambda path: accuracy_against_steps({'a': {1: 0.5, 2: 0.8, 4: 0.7}}, path, trained_at=2),
+    'steps of seeds': lambda path: accuracy_against_steps({'a': {1: [0.5, 0.6], 2: [0.8]}}, path, trained_at=2),
     'bits': lambda path: qat_against_ptq([*BITS, {**BITS[0], 'bits': 'W4A4', 'qat': None}], path),
+    'bits of seeds': lambda path: qat_against_ptq([{**BITS[0], 'qat': [0.7, 0.8], 'ptq': {'mse': [0.6, 0.5]}}], path),
 }
 
 
@@ -87,3 +92,24 @@ def test_models_without_what_is_to_be_shown(images, tmp_path):
         with pytest.raises(ProjectError, match='no quantizers of fixed range'):
             draw(tmp_path / 'x.png')
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('accuracy', [-0.1, 1.2, 83.2, float('nan'), '0.8', [0.8, None]])
+def test_what_is_no_accuracy(accuracy, tmp_path):
+    path = tmp_path / 'x.png'
+    for what, draw in (
+        ("model 'a'", lambda: accuracy_against_parameters([{**POINTS[0], 'accuracy': accuracy}], path)),
+        ('a', lambda: accuracy_against_steps({'a': {1: accuracy}}, path, trained_at=1)),
+        ('W4A8, qat', lambda: qat_against_ptq([{**BITS[0], 'qat': accuracy}], path)),
+        ('W4A8, mse', lambda: qat_against_ptq([{**BITS[0], 'ptq': {'mse': accuracy}}], path)),
+    ):
+        with pytest.raises(ProjectError, match=f'^{what}: accuracy .* is no fraction between 0 and 1'):
+            draw()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ('counts', 'note'), [([1, 1], ''), ([3], '; means of 3 seeds'), ([3, 1], '; means of 1 to 3 seeds')]
+)
+def test_the_note_on_seeds(counts, note):
+    assert seeds_note(counts) == note

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from statistics import mean
 
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.report.plots.labels import label_ends, label_points
-from hls4ml_ext.report.plots.style import BLUE, GREY, PALETTE, fraction, legend, nonempty, picture, titled
+from hls4ml_ext.report.plots.style import BLUE, GREY, PALETTE, legend, nonempty, percentages, picture, seeds_note, titled
 
 KINDS = {'float': 'floating point', 'qat': 'quantization-aware training'}
 METHODS = {
@@ -22,7 +23,8 @@ def accuracy_against_parameters(rows: list[dict], path) -> Path:
     """Top-1 accuracy of models against the number of their parameters.
 
     Args:
-        rows: For each point ``name``, ``parameters``, ``accuracy`` (a fraction) and ``kind``: 'float' or 'qat'.
+        rows: For each point ``name``, ``parameters``, ``accuracy`` (a fraction, or a list of one for each seed) and
+            ``kind``: 'float' or 'qat'.
         path: The PNG to write.
 
     Returns:
@@ -36,22 +38,25 @@ def accuracy_against_parameters(rows: list[dict], path) -> Path:
     for row in rows:
         if row['kind'] not in KINDS or row['parameters'] < 1:
             raise ProjectError(f"model '{row['name']}': no picture of {row['parameters']} parameters, kind '{row['kind']}'")
-        point = (row['parameters'], fraction(row['accuracy'], f"model '{row['name']}'"), row['kind'])
+        point = (row['parameters'], percentages(row['accuracy'], f"model '{row['name']}'"), row['kind'])
         models.setdefault(row['name'], []).append(point)
     points = [point for found in models.values() for point in found]
+    sizes, means = [size for size, *_ in points], [mean(values) for _, values, _ in points]
     with picture(path) as (fig, ax):
         labels, obstacles = [], []
         for i, (name, found) in enumerate(models.items()):
-            colour, top = PALETTE[i % len(PALETTE)], max(found, key=lambda point: point[1])
+            colour, top = PALETTE[i % len(PALETTE)], max(found, key=lambda point: mean(point[1]))
             for size in dict.fromkeys(size for size, *_ in found):
-                values = [value for n, value, _ in found if n == size]
+                values = [value for n, of_seeds, _ in found if n == size for value in of_seeds]
                 ax.plot([size, size], [min(values), max(values)], color=colour, lw=1.2, zorder=1)
                 obstacles.append((size, min(values), max(values)))
-            for size, value, kind in found:
-                ax.plot(size, value, 'o', color=colour, ms=9, mew=2, mfc='white' if kind == 'float' else colour)
-            labels.append((*top[:2], name, colour))
+            for size, values, kind in found:
+                ax.plot(size, mean(values), 'o', color=colour, ms=9, mew=2, mfc='white' if kind == 'float' else colour)
+                if len(values) > 1:
+                    ax.plot([size] * len(values), values, '_', color=colour, ms=12, mew=1.2, zorder=1)
+            labels.append((top[0], mean(top[1]), name, colour))
         ax.set_xscale('log')
-        _limits(ax, [size for size, *_ in points], [value for _, value, _ in points])
+        _limits(ax, sizes, [value for _, values, _ in points for value in values])
         ax.grid()
         ax.set_xlabel('parameters')
         ax.set_ylabel('top-1 accuracy [%]')
@@ -60,14 +65,14 @@ def accuracy_against_parameters(rows: list[dict], path) -> Path:
             ax.plot([], [], 'o', color=GREY, mew=2, ms=8, mfc='white' if kind == 'float' else GREY, label=label)[0]
             for kind, label in KINDS.items() if kind in shown
         ])  # fmt: skip
-        titled(ax, _summary(points), f'top-1 accuracy and size of {len(models)} network{"s" if len(models) > 1 else ""}')
+        what = f'top-1 accuracy and size of {len(models)} network{"s" if len(models) > 1 else ""}'
+        titled(ax, _summary(sizes, means), what + seeds_note(len(values) for _, values, _ in points))
         label_points(fig, ax, labels, obstacles)
     return Path(path)
 
 
-def _summary(points) -> str:
+def _summary(sizes, values) -> str:
     """The title: between which numbers the models are."""
-    sizes, values = [size for size, *_ in points], [value for _, value, _ in points]
     size = dict.fromkeys(count(n) for n in (min(sizes), max(sizes)))
     value = dict.fromkeys(f'{v:.1f}' for v in (min(values), max(values)))
     return f'{" to ".join(value)} % accuracy with {" to ".join(size)} parameters'
@@ -102,7 +107,7 @@ def accuracy_against_steps(series: dict[str, dict[int, float]], path, trained_at
     """Top-1 accuracy of models evaluated with other numbers of solver steps.
 
     Args:
-        series: Label -> number of steps -> accuracy (a fraction).
+        series: Label -> number of steps -> accuracy (a fraction, or a list of one for each seed).
         path: The PNG to write.
         trained_at: The number of steps in training.
 
@@ -113,15 +118,20 @@ def accuracy_against_steps(series: dict[str, dict[int, float]], path, trained_at
         ProjectError: if there is no accuracy, or one is no fraction.
     """
     nonempty([n for values in series.values() for n in values], 'accuracy against steps')
-    curves = {label: {n: fraction(values[n], label) for n in sorted(values)} for label, values in series.items() if values}
+    curves = {
+        label: {n: percentages(values[n], label) for n in sorted(values)} for label, values in series.items() if values
+    }
     numbers = sorted({n for values in curves.values() for n in values} | {trained_at})
     with picture(path) as (fig, ax):
         ax.axvline(trained_at, color=GREY, lw=1, ls=(0, (3, 3)), zorder=1)
         ends = []
         for i, (label, values) in enumerate(curves.items()):
             colour = PALETTE[i % len(PALETTE)]
-            ax.plot(list(values), list(values.values()), 'o-', color=colour, lw=2, ms=5)
-            ends.append((*list(values.items())[-1], label, colour))
+            means = [mean(of_seeds) for of_seeds in values.values()]
+            ax.plot(list(values), means, 'o-', color=colour, lw=2, ms=5)
+            low, high = ([edge(of_seeds) for of_seeds in values.values()] for edge in (min, max))
+            ax.fill_between(list(values), low, high, color=colour, alpha=0.2, lw=0)
+            ends.append((max(values), means[-1], label, colour))
         span = max(numbers[-1] - numbers[0], 1)
         ax.set_xlim(numbers[0] - 0.05 * span, numbers[-1] + 0.05 * span)
         ax.set_xticks(numbers)
@@ -133,9 +143,10 @@ def accuracy_against_steps(series: dict[str, dict[int, float]], path, trained_at
             f'trained with N = {trained_at}', (trained_at, 0), (4, 5), xycoords=('data', 'axes fraction'),
             textcoords='offset points', color=GREY,
         )  # fmt: skip
-        best = all(max(values, key=values.get) == trained_at for values in curves.values())
+        best = all(max(values, key=lambda n: mean(values[n])) == trained_at for values in curves.values())
         title = f'Most accurate with the steps of training, N = {trained_at}' if best else 'Accuracy by solver steps'
-        titled(ax, title, 'top-1 accuracy with other numbers of steps than in training')
+        counts = {len(of_seeds) for values in curves.values() for of_seeds in values.values()}
+        titled(ax, title, 'top-1 accuracy with other numbers of steps than in training' + seeds_note(counts))
         label_ends(fig, ax, ends)
     return Path(path)
 
@@ -144,8 +155,8 @@ def qat_against_ptq(rows: list[dict], path) -> Path:
     """Quantization-aware training against quantization after training, by bit widths.
 
     Args:
-        rows: For each pair of bit widths ``bits`` (such as 'W4A8'), and accuracies as fractions: ``float`` and ``qat`` (or
-            None), and ``ptq``: method -> accuracy.
+        rows: For each pair of bit widths ``bits`` (such as 'W4A8'), and accuracies (fractions, or lists of one for each
+            seed): ``float`` and ``qat`` (nothing: None or an empty list), and ``ptq``: method -> accuracy.
         path: The PNG to write.
 
     Returns:
@@ -155,7 +166,8 @@ def qat_against_ptq(rows: list[dict], path) -> Path:
         ProjectError: if there is no row, or an accuracy is no fraction.
     """
     nonempty(rows, 'QAT against PTQ')
-    kinds = [*((m, *look) for m, look in METHODS.items() if any(row['ptq'].get(m) is not None for row in rows))]
+    rows = [_means(row) for row in rows]
+    kinds = [*((m, *look) for m, look in METHODS.items() if any(m in row['ptq'] for row in rows))]
     if any(row['qat'] is not None for row in rows):
         kinds.append(('qat', 'QAT', BLUE, 'white'))
     nonempty(kinds, 'QAT against PTQ')
@@ -164,8 +176,8 @@ def qat_against_ptq(rows: list[dict], path) -> Path:
     handles = []
     with picture(path, max(7, 0.8 + 0.42 * len(kinds) * len(rows))) as (fig, ax):
         for i, (key, label, colour, ink) in enumerate(kinds):
-            shown = [(j, row['qat'] if key == 'qat' else row['ptq'].get(key), row['bits']) for j, row in enumerate(rows)]
-            bars = [(j - half + (i + 0.5) * width, fraction(a, bits)) for j, a, bits in shown if a is not None]
+            shown = [(j, row['qat'] if key == 'qat' else row['ptq'].get(key)) for j, row in enumerate(rows)]
+            bars = [(j - half + (i + 0.5) * width, value) for j, value in shown if value is not None]
             handles.append(ax.bar(*zip(*bars), 0.94 * width, color=colour, label=label))
             for x, value in bars:
                 inside = value > 8  # the number has no room in a lower bar
@@ -174,8 +186,7 @@ def qat_against_ptq(rows: list[dict], path) -> Path:
                     va='top' if inside else 'bottom', color=ink if inside else 'black', fontsize=8,
                 )  # fmt: skip
         for j, row in enumerate(rows):
-            if row['float'] is not None:
-                value = fraction(row['float'], row['bits'])
+            if (value := row['float']) is not None:
                 ax.plot([j - half - 0.04, j + half + 0.04], [value] * 2, color='black', lw=1.2, ls=(0, (4, 2)))
                 ax.annotate(f'float {value:.1f}', (j - half - 0.04, value), (0, 3), textcoords='offset points', fontsize=8)
         ax.set_xticks(range(len(rows)), [row['bits'] for row in rows], fontsize=10)
@@ -186,18 +197,33 @@ def qat_against_ptq(rows: list[dict], path) -> Path:
         ax.grid(axis='y')
         ax.set_xlabel('bits of weights (W) and activations (A)')
         ax.set_ylabel('top-1 accuracy [%]')
-        titled(ax, _gain(rows), 'top-1 accuracy of a network quantized after training (PTQ) or in training (QAT)')
+        what = 'top-1 accuracy of a network quantized after training (PTQ) or in training (QAT)'
+        titled(ax, _gain(rows), what + seeds_note(row['seeds'] for row in rows))
         legend(fig, handles)
     return Path(path)
 
 
+def _means(row) -> dict:
+    """A row in per cent, each accuracy its mean over the seeds, and how many ``seeds`` there were at most."""
+    given = {'float': row['float'], 'qat': row['qat'], **row['ptq']}
+    values = {
+        key: percentages(accuracy, f'{row["bits"]}, {key}')
+        for key, accuracy in given.items()
+        if accuracy is not None and accuracy != []
+    }
+    means = {key: mean(of_seeds) for key, of_seeds in values.items()}
+    return {
+        'bits': row['bits'],
+        'float': means.pop('float', None),
+        'qat': means.pop('qat', None),
+        'ptq': means,
+        'seeds': max(map(len, values.values()), default=1),
+    }
+
+
 def _gain(rows) -> str:
     """The title: where training with quantization helps most."""
-    gains = {}
-    for row in rows:
-        ptq = [value for value in row['ptq'].values() if value is not None]
-        if row['qat'] is not None and ptq:
-            gains[row['bits']] = 100 * (row['qat'] - max(ptq))
+    gains = {row['bits']: row['qat'] - max(row['ptq'].values()) for row in rows if row['qat'] is not None and row['ptq']}
     bits = max(gains, key=gains.get, default=None)
     if bits is None or gains[bits] < 0.05:
         return 'Quantization during and after training'

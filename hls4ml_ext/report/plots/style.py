@@ -89,15 +89,29 @@ def legend(fig, handles, columns: int = 5):
     fig.legend(handles=handles, loc='outside lower center', ncols=columns, columnspacing=1.6, handlelength=1.4)
 
 
-def fraction(value, what: str) -> float:
-    """`value` in per cent.
+def percentages(accuracy, what: str) -> list[float]:
+    """An accuracy, or one for each seed, in per cent.
+
+    Args:
+        accuracy: A fraction or a list of them.
+        what: Named in the error.
 
     Raises:
-        ProjectError: if it is no number between 0 and 1.
+        ProjectError: if one is no number between 0 and 1, or there is none.
     """
-    if not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value <= 1:
-        raise ProjectError(f'{what}: accuracy {value!r} is no fraction between 0 and 1')
-    return 100 * float(value)
+    fractions = accuracy if isinstance(accuracy, (list, tuple)) else [accuracy]
+    for value in nonempty(fractions, what):
+        if not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value <= 1:
+            raise ProjectError(f'{what}: accuracy {value!r} is no fraction between 0 and 1')
+    return [100 * float(value) for value in fractions]
+
+
+def seeds_note(counts) -> str:
+    """What a subtitle says of the numbers of seeds behind its means: nothing, if there was one for each."""
+    counts = sorted(set(counts))
+    if counts == [1]:
+        return ''
+    return f'; means of {" to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds'
 
 
 def nonempty(values, what: str):
