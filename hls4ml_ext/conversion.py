@@ -50,17 +50,11 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
 
 
 def _layer_configs(node):
-    from hls4ml_ext.layers.convolution.hls import WeightedLayer
     from hls4ml_ext.layers.core import ExactLayer
 
     if not isinstance(node, ExactLayer):
         return
-    settings = {'Trace': False}
-    if isinstance(node, WeightedLayer):
-        settings.update(ReuseFactor=node.reuse, WeightStorage='auto', MultImpl='auto')
-    else:
-        settings.update(node.settings)
-    yield node.name, settings
+    yield node.name, {'Trace': False, **node.settings}
     for inner in node.inner_layers():
         yield from _layer_configs(inner)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import warnings
@@ -17,8 +16,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import read_json, shown, write_json
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
+from hls4ml_ext.report.progress import TrainingProgress
+from hls4ml_ext.saving import load_keras_file
 
 MARK = '.hls4ml-ext-run'
 """The file by which a directory is known to be a run's."""
@@ -120,9 +122,9 @@ class Run:
         """
         if not self._trained():
             problem = 'is from another version of the project' if self.model_file.is_file() else 'is missing'
-            raise ProjectError(f"'{self.model_file}' {problem}. Make it: hls4ml-ext train {_shown(self.project.path)}")
+            raise ProjectError(f"'{self.model_file}' {problem}. Make it: hls4ml-ext train {shown(self.project.path)}")
         with self.reporter.step('load', detail=str(self.model_file)):
-            return load_keras(self.model_file)
+            return load_keras_file(self.model_file)
 
     def convert(self, model):
         """Converts the model and writes the HLS project.
@@ -176,12 +178,11 @@ class Run:
         write_json(self.directory / 'results.json', results)
         return results
 
-    def evaluate(self, steps=(), ptq: bool = True) -> dict:
+    def evaluate(self, steps=()) -> dict:
         """Top-1 accuracies on the whole test set: float, quantized after training, and the trained model.
 
         Args:
             steps: Also with these numbers of steps in every ODE block.
-            ptq: Whether to quantize the float model after training, with each method of calibration.
 
         Returns:
             dict: as written to ``evaluation.json``: accuracies as fractions; None for what the project doesn't have.
@@ -210,11 +211,11 @@ class Run:
         models = {'quantized': model}
         float_file = self.float_model_file
         if float_file:
-            models['float'] = float_model = load_keras(float_file)
+            models['float'] = float_model = load_keras_file(float_file)
             with self.reporter.step('evaluate', detail='the float model') as step:
                 result['float'] = evaluation.top1(float_model, data)
                 step.show(f'float model: {result["float"]:.2%}')
-        for method in METHODS if ptq and float_file else ():
+        for method in METHODS if float_file else ():
             with self.reporter.step('PTQ', detail=method) as step:
                 quantized = evaluation.post_training_quantized(self.project, data, float_model, method)
                 result['ptq'][method] = evaluation.top1(quantized, data)
@@ -349,7 +350,7 @@ class Run:
         from hls4ml_ext.train.quantization import has_batchnorm
 
         with self.reporter.step('load', detail=str(self.project.model.file)) as step:
-            model = load_keras(self.project.model.file)
+            model = load_keras_file(self.project.model.file)
             if has_batchnorm(model):
                 model = fold_batchnorm(model)
                 step.show(f'{step.detail}; batch normalization folded')
@@ -364,90 +365,7 @@ class Run:
             raise ProjectError(f'data: {data.n_classes} classes, but the model has {model.output_shape[-1]} outputs')
 
 
-class TrainingProgress:
-    """Shows the phases of training, each as a step of the reporter."""
-
-    def __init__(self, reporter: Reporter):
-        self.reporter = reporter
-        self.open = contextlib.ExitStack()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return self.open.__exit__(*error)
-
-    def callbacks(self, log, steps: int) -> list:
-        """For :class:`hls4ml_ext.train.training.Trainer`."""
-        import keras
-
-        self.open.close()
-        done = len(log.history.get('loss', []))
-        resumed = f', resumed after {done}' if done else ''
-        step = self.open.enter_context(
-            self.reporter.step(log.name, steps, f'{log.epochs} epochs{resumed}, tracing the model')
-        )
-
-        class Show(keras.callbacks.Callback):
-            def on_train_batch_end(self, batch, logs=None):
-                step.advance()
-
-            def on_epoch_end(self, epoch, logs=None):
-                held_out = f', validation {logs["val_accuracy"]:.1%}' if 'val_accuracy' in logs else ''
-                step.show(
-                    f'epoch {epoch + 1}/{log.epochs}: loss {logs["loss"]:.3f}, accuracy {logs["accuracy"]:.1%}{held_out}'
-                )
-
-            def on_train_end(self, logs=None):
-                progress.open.close()
-
-        progress = self
-        return [Show()]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Files and tools
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 def check_compiler():
     """Raises ProjectError if there is no g++, before a long training rather than after it."""
     if shutil.which('g++') is None:
         raise ProjectError('C simulation needs g++, which is not on PATH. Install it, for instance: apt-get install g++')
-
-
-def load_keras(file: Path):
-    """A Keras model from a file. Raises ProjectError if it can't be loaded."""
-    import keras
-    import qkeras  # noqa: F401  registers its layers
-
-    import hls4ml_ext
-
-    _ = hls4ml_ext.ODEBlock, hls4ml_ext.MultiHeadSelfAttention2D, hls4ml_ext.QLayerNormalization  # register themselves
-    try:
-        return keras.models.load_model(file)
-    except Exception as e:  # Keras raises nearly anything
-        raise ProjectError(f"'{file}' can't be loaded as a Keras model: {str(e).splitlines()[0]}") from e
-
-
-def write_json(path: Path, content: dict):
-    """Replaces a file at once, so that an interrupt leaves the old or the new one."""
-    unfinished = path.with_name(path.name + '.unfinished')
-    unfinished.write_text(json.dumps(content, indent=2) + '\n')
-    unfinished.replace(path)
-
-
-def read_json(path: Path) -> dict:
-    """The content of a file; nothing if there is none, or it is damaged."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _shown(path: Path) -> str:
-    """A path as people write it: from the current directory if it is below."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

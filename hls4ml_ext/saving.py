@@ -6,6 +6,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from hls4ml_ext.errors import ProjectError
+
 
 def register_keras_classes():
     """Imports the modules of all Keras layers that have a lowering, so that Keras knows their classes by name."""
@@ -31,6 +33,18 @@ def load_model(path, **kwargs):
 
     register_keras_classes()
     return keras.models.load_model(path, **kwargs)
+
+
+def load_keras_file(file: Path):
+    """:func:`load_model` for a file that a project names.
+
+    Raises:
+        ProjectError: if it can't be loaded.
+    """
+    try:
+        return load_model(file)
+    except Exception as e:  # Keras raises nearly anything
+        raise ProjectError(f"'{file}' can't be loaded as a Keras model: {str(e).splitlines()[0]}") from e
 
 
 def running_hls4ml_command() -> bool:

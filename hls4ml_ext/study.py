@@ -20,10 +20,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, InstanceOf
 
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import read_json, write_json
 from hls4ml_ext.project import FLOAT_PHASES, Project, Seed, parse_project, read_yaml
 from hls4ml_ext.report import study as study_report
 from hls4ml_ext.report.console import Reporter
-from hls4ml_ext.run import Run, read_json, write_json
+from hls4ml_ext.run import Run
 from hls4ml_ext.train.checkpoint import Checkpoint
 from hls4ml_ext.validation import check
 from models.knobs import Count, Section, merge

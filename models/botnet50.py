@@ -18,16 +18,11 @@ count.
 from __future__ import annotations
 
 from models.blocks import refuse_quantization
-from models.knobs import Section
-from models.resnet50 import network, normalization
+from models.resnet50 import Knobs, network, normalization
 
 HEADS = 4
 
 QUANTIZERS = ('kernel', 'bias', 'position', 'qkv', 'logit', 'attention', 'context', 'output')
-
-
-class Knobs(Section):
-    """There is nothing to choose."""
 
 
 def build(input_shape, n_classes: int, quantization: None = None, **knobs):

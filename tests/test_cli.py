@@ -73,6 +73,7 @@ def test_run(tiny, trained):
     assert results['mismatches']['wrong'] == results['mismatches']['outputs'] == 0
     assert results['accuracy']['keras'] == results['accuracy']['csim']
     assert results['seed'] == 1
+    assert results['versions']['backend'] == 'tensorflow'
     assert {'python', 'keras', 'tensorflow', 'hls4ml', 'qkeras-v3', 'hls4ml-ext'} <= set(results['versions'])
     assert {'qat', 'convert', 'compile', 'simulate', 'compare'} <= set(results['seconds'])
     layers = {layer['name']: layer for layer in results['layers']}

@@ -66,9 +66,12 @@ def totals(layers: list[dict]) -> dict:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {'python': platform.python_version()}
-    for package in PACKAGES:
+    """Versions of Python and of the packages that results depend on, and Keras's ``backend``, also with its version."""
+    import keras
+
+    backend = keras.backend.backend()
+    found = {'python': platform.python_version(), 'backend': backend}
+    for package in dict.fromkeys((*PACKAGES, backend)):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -16,6 +16,7 @@ import numpy as np
 
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, PHASES, Phase, Project
+from hls4ml_ext.saving import load_keras_file
 from hls4ml_ext.train import compiled
 from hls4ml_ext.train.batches import Batches, Prefetched
 from hls4ml_ext.train.calibration import calibrate_batchnorm, choose_binary_points
@@ -97,11 +98,9 @@ class Trainer:
 
     def _initial(self, file: Path) -> keras.Model:
         """A float model of a file, in the layers of this project."""
-        from hls4ml_ext.run import load_keras
-
         if not file.is_file():
             raise ProjectError(f"training.initial: there is no float model '{file}'. Train it, or give pretrain.epochs")
-        loaded, model = load_keras(file), self.build(None)
+        loaded, model = load_keras_file(file), self.build(None)
         if not has_batchnorm(loaded):
             model = folded(model, None)
         assign(model.weights, values(loaded.weights), f"'{file}'")

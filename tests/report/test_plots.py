@@ -6,7 +6,13 @@ import pytest
 
 from hls4ml_ext import MultiHeadSelfAttention2D
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.report.plots.model import activation_histograms, attention_maps, attention_weights, weight_histograms
+from hls4ml_ext.report.plots.model import (
+    activation_histograms,
+    attention_maps,
+    attention_shares,
+    attention_weights,
+    weight_histograms,
+)
 from hls4ml_ext.report.plots.study import accuracy_against_parameters, accuracy_against_steps, qat_against_ptq
 from hls4ml_ext.report.plots.style import seeds_note
 from hls4ml_ext.report.plots.training import training_curves
@@ -68,6 +74,15 @@ def test_attention_weights_are_those_of_the_layer(images):
     assert weights.shape == (3, 2, 16, 16)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-5)
     assert '_attend' not in vars(layer)
+
+
+def test_shares_of_attention():
+    weights = np.zeros((1, 2, 6, 6), np.float32)  # two heads on a map of 2x3
+    weights[0, 0, 4] = [1, 0, 0, 0, 0, 3]
+    shares = attention_shares(weights, 2, 3, (1, 1))
+    assert (shares[0, 0] == [[0.25, 0, 0], [0, 0, 0.75]]).all()
+    assert (shares[0, 1] == 0).all()  # it attends to nothing
+    assert (attention_shares(weights, 2, 3, (0, 1)) == 0).all()  # another pixel
 
 
 def test_pictures_of_a_model_leave_it_as_it_was(model, images, tmp_path):

@@ -11,7 +11,7 @@ from hls4ml_ext import quantizers
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType, Range, power_of_two, range_of
 from hls4ml_ext.layers.attention.tables import ceil_log2
-from hls4ml_ext.layers.convolution.folding import LUTRAM_WORDS, choose_folding, weight_attributes
+from hls4ml_ext.layers.convolution.folding import choose_folding, storage_pragmas, weight_attributes, weight_settings
 from hls4ml_ext.layers.convolution.hls import add_conv2d, pointwise_window
 from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
 from hls4ml_ext.layers.core.templates import EnumValue, multiplier
@@ -86,7 +86,7 @@ class ExactAttention(ExactLayer):
 
     @property
     def settings(self):
-        return {'ReuseFactor': self.reuse, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
+        return weight_settings(self)
 
     @property
     def buffer_bits(self) -> dict[str, tuple[int, int]]:
@@ -110,15 +110,7 @@ class ExactAttention(ExactLayer):
         return size // word[self.get_attr('position')]
 
     def pragmas(self):
-        lines = []
-        for name in self.tables:
-            words = self.rom_words(name)
-            if words > 1:
-                impl = self.get_attr('weight_storage', 'auto')
-                if impl == 'auto':
-                    impl = 'lutram' if words <= LUTRAM_WORDS else 'bram'
-                lines.append(f'#pragma HLS BIND_STORAGE variable={self.weights[name].name} type=rom_1p impl={impl}')
-        return lines
+        return storage_pragmas(self, {name: self.rom_words(name) for name in self.tables})
 
 
 class ExactReluAttention(ExactAttention):

@@ -66,11 +66,21 @@ def weight_attributes(graph, name: str) -> dict[str, str]:
     return chosen
 
 
-def storage_pragma(node, words: int) -> list[str]:
-    """The pragma that binds a weight ROM of so many words; none for a single word, which becomes wires."""
-    if words == 1:
-        return []
-    impl = node.get_attr('weight_storage', 'auto')
-    if impl == 'auto':
-        impl = 'lutram' if words <= LUTRAM_WORDS else 'bram'
-    return [f'#pragma HLS BIND_STORAGE variable={node.weights["weight"].name} type=rom_1p impl={impl}']
+def weight_settings(node) -> dict:
+    """The keys of ``hls_config`` of a node that has weights, with the values that it was given."""
+    return {
+        'ReuseFactor': node.reuse,
+        'WeightStorage': node.get_attr('weight_storage', 'auto'),
+        'MultImpl': node.get_attr('mult_impl', 'auto'),
+    }
+
+
+def storage_pragmas(node, words: dict[str, int]) -> list[str]:
+    """The pragmas that bind a node's weight ROMs: name -> words. A single word becomes wires, and needs none."""
+    chosen = node.get_attr('weight_storage', 'auto')
+    lines = []
+    for name, n in words.items():
+        if n > 1:
+            impl = chosen if chosen != 'auto' else 'lutram' if n <= LUTRAM_WORDS else 'bram'
+            lines.append(f'#pragma HLS BIND_STORAGE variable={node.weights[name].name} type=rom_1p impl={impl}')
+    return lines

@@ -8,7 +8,7 @@ from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
 from hls4ml_ext import quantizers
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType, Range, stored_integers
-from hls4ml_ext.layers.convolution.folding import choose_folding, storage_pragma, weight_attributes
+from hls4ml_ext.layers.convolution.folding import choose_folding, storage_pragmas, weight_attributes, weight_settings
 from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
 from hls4ml_ext.layers.core.node import tokens
 from hls4ml_ext.layers.core.templates import multiplier
@@ -94,8 +94,12 @@ class WeightedLayer(ExactLayer):
     def reuse(self) -> int:
         return self.get_attr('fold_in') * self.get_attr('fold_out')
 
+    @property
+    def settings(self):
+        return weight_settings(self)
+
     def pragmas(self):
-        return storage_pragma(self, self.weights['weight'].data_length // self.multipliers)
+        return storage_pragmas(self, {'weight': self.weights['weight'].data_length // self.multipliers})
 
 
 class ExactConv2D(WindowMixin, WeightedLayer):

@@ -55,8 +55,8 @@ void conv2d(hls::stream<data_T> &data, hls::stream<res_T> &res, typename CONFIG_
     #pragma HLS ARRAY_PARTITION variable=acc complete
     res_T pixel_out;
 
-    int pos = 0, col_in = 0;                      // the pixel that enters the window
-    int row = 0, col = 0, tap = slide::first_tap; // the next output and the position of its last tap
+    int pos = 0, col_in = 0; // the pixel that enters the window
+    next_output<CONFIG_T> output;
     int in_fold = 0, out_fold = 0;
     bool emit = false;
 
@@ -64,28 +64,14 @@ conv2d_cycles:
     for (int t = 0; t < n_cycles; t++) {
         #pragma HLS PIPELINE II=1
         if (in_fold == 0 && out_fold == 0) {
-            x_T pixel[CONFIG_T::n_chan];
-            #pragma HLS ARRAY_PARTITION variable=pixel complete
-            if (pos < slide::n_pixels) {
-                data_T pixel_in = data.read();
-                for (int c = 0; c < CONFIG_T::n_chan; c++) {
-                    #pragma HLS UNROLL
-                    pixel[c] = to_stored(pixel_in[c]);
-                }
-            } else {
-                for (int c = 0; c < CONFIG_T::n_chan; c++) {
-                    #pragma HLS UNROLL
-                    pixel[c] = 0;
-                }
-            }
-            shift_in<x_T, CONFIG_T>(pixel, line, window, col_in);
-            emit = pos == tap && row < CONFIG_T::out_height;
+            enter_pixel<x_T, CONFIG_T>(data, line, window, pos, col_in);
+            emit = output.ready(pos);
             if (emit) {
                 for (int k = 0; k < CONFIG_T::filt_height; k++) {
                     #pragma HLS UNROLL
                     for (int j = 0; j < CONFIG_T::filt_width; j++) {
                         #pragma HLS UNROLL
-                        const bool inside = slide::inside(row, col, k, j);
+                        const bool inside = slide::inside(output.row, output.col, k, j);
                         for (int c = 0; c < CONFIG_T::n_chan; c++) {
                             #pragma HLS UNROLL
                             patch[(k * CONFIG_T::filt_width + j) * CONFIG_T::n_chan + c] = inside ? window[k][j][c] : x_T(0);
@@ -118,9 +104,7 @@ conv2d_cycles:
                 } else {
                     out_fold = 0;
                     res.write(pixel_out);
-                    tap += col == CONFIG_T::out_width - 1 ? slide::row_step : CONFIG_T::stride_width;
-                    row += col == CONFIG_T::out_width - 1 ? 1 : 0;
-                    col = col == CONFIG_T::out_width - 1 ? 0 : col + 1;
+                    output.advance();
                 }
             }
         }

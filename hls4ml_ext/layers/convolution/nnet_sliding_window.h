@@ -44,6 +44,27 @@ template <typename CONFIG_T> struct sliding_window {
     }
 };
 
+// The output that comes next: its place, and the position of its window's last tap.
+template <typename CONFIG_T> struct next_output {
+    int row, col, tap;
+
+    next_output() : row(0), col(0), tap(sliding_window<CONFIG_T>::first_tap) {}
+
+    // Is its window complete, with the pixel at `pos`?
+    bool ready(int pos) const {
+        #pragma HLS INLINE
+        return pos == tap && row < CONFIG_T::out_height;
+    }
+
+    void advance() {
+        #pragma HLS INLINE
+        const bool last_of_row = col == CONFIG_T::out_width - 1;
+        tap += last_of_row ? sliding_window<CONFIG_T>::row_step : CONFIG_T::stride_width;
+        row += last_of_row ? 1 : 0;
+        col = last_of_row ? 0 : col + 1;
+    }
+};
+
 // Shifts one pixel into the window; `col` is the column of the pixel, pos % in_width.
 template <class x_T, typename CONFIG_T>
 inline void shift_in(const x_T pixel[CONFIG_T::n_chan],
@@ -74,6 +95,29 @@ enter_rows:
                 line[k - 1][col][c] = entering;
         }
     }
+}
+
+// Lets the pixel at `pos` enter the window: it is read, or zeros beyond the image; `col` is pos % in_width.
+template <class x_T, typename CONFIG_T, class data_T>
+inline void enter_pixel(hls::stream<data_T> &data,
+                        x_T line[sliding_window<CONFIG_T>::n_lines][CONFIG_T::in_width][CONFIG_T::n_chan],
+                        x_T window[CONFIG_T::filt_height][CONFIG_T::filt_width][CONFIG_T::n_chan], int pos, int col) {
+    #pragma HLS INLINE
+    x_T pixel[CONFIG_T::n_chan];
+    #pragma HLS ARRAY_PARTITION variable=pixel complete
+    if (pos < sliding_window<CONFIG_T>::n_pixels) {
+        data_T pixel_in = data.read();
+        for (int c = 0; c < CONFIG_T::n_chan; c++) {
+            #pragma HLS UNROLL
+            pixel[c] = to_stored(pixel_in[c]);
+        }
+    } else {
+        for (int c = 0; c < CONFIG_T::n_chan; c++) {
+            #pragma HLS UNROLL
+            pixel[c] = 0;
+        }
+    }
+    shift_in<x_T, CONFIG_T>(pixel, line, window, col);
 }
 
 } // namespace ext

@@ -8,7 +8,7 @@ from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
 from hls4ml_ext import quantizers
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType
-from hls4ml_ext.layers.convolution.folding import LUTRAM_WORDS, choose_folding, weight_attributes
+from hls4ml_ext.layers.convolution.folding import choose_folding, storage_pragmas, weight_attributes, weight_settings
 from hls4ml_ext.layers.convolution.hls import sum_of_products
 from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
 from hls4ml_ext.layers.core.templates import multiplier
@@ -73,20 +73,11 @@ class ExactLayerNorm(ExactLayer):
 
     @property
     def settings(self):
-        return {
-            'ReuseFactor': self.reuse,
-            'WeightStorage': self.get_attr('weight_storage', 'auto'),
-            'MultImpl': self.get_attr('mult_impl', 'auto'),
-        }
+        return weight_settings(self)
 
     def pragmas(self):
-        impl = self.get_attr('weight_storage', 'auto')
-        lines = []
-        for name, words in (('table', self.weights['table'].data_length), ('gamma', self.reuse), ('beta', self.reuse)):
-            if words > 1:
-                chosen = impl if impl != 'auto' else 'lutram' if words <= LUTRAM_WORDS else 'bram'
-                lines.append(f'#pragma HLS BIND_STORAGE variable={self.weights[name].name} type=rom_1p impl={chosen}')
-        return lines
+        table = self.weights['table'].data_length
+        return storage_pragmas(self, {'table': table, 'gamma': self.reuse, 'beta': self.reuse})
 
 
 class LayerNormConfigTemplate(ExactConfigTemplate):

@@ -33,29 +33,15 @@ template <class data_T, class res_T, typename CONFIG_T> void pool2d(hls::stream<
     #pragma HLS ARRAY_PARTITION variable=window complete dim=0
 
     int col_in = 0;
-    int row = 0, col = 0, tap = slide::first_tap;
+    next_output<CONFIG_T> output;
 
 pool2d_positions:
     for (int pos = 0; pos < slide::n_positions; pos++) {
         #pragma HLS PIPELINE II=1
-        x_T pixel[CONFIG_T::n_chan];
-        #pragma HLS ARRAY_PARTITION variable=pixel complete
-        if (pos < slide::n_pixels) {
-            data_T pixel_in = data.read();
-            for (int c = 0; c < CONFIG_T::n_chan; c++) {
-                #pragma HLS UNROLL
-                pixel[c] = to_stored(pixel_in[c]);
-            }
-        } else {
-            for (int c = 0; c < CONFIG_T::n_chan; c++) {
-                #pragma HLS UNROLL
-                pixel[c] = 0;
-            }
-        }
-        shift_in<x_T, CONFIG_T>(pixel, line, window, col_in);
+        enter_pixel<x_T, CONFIG_T>(data, line, window, pos, col_in);
         col_in = col_in == CONFIG_T::in_width - 1 ? 0 : col_in + 1;
 
-        if (pos == tap && row < CONFIG_T::out_height) {
+        if (output.ready(pos)) {
             res_T pixel_out;
             for (int c = 0; c < CONFIG_T::n_chan; c++) {
                 #pragma HLS UNROLL
@@ -65,7 +51,7 @@ pool2d_positions:
                     #pragma HLS UNROLL
                     for (int j = 0; j < CONFIG_T::filt_width; j++) {
                         #pragma HLS UNROLL
-                        if (slide::inside(row, col, k, j)) {
+                        if (slide::inside(output.row, output.col, k, j)) {
                             const acc_T x = window[k][j][c];
                             if (CONFIG_T::op == pool_average)
                                 acc = acc + x;
@@ -79,9 +65,7 @@ pool2d_positions:
                                           fixed_traits<in_T>::frac + CONFIG_T::scale_frac>(acc_T(acc * CONFIG_T::scale));
             }
             res.write(pixel_out);
-            tap += col == CONFIG_T::out_width - 1 ? slide::row_step : CONFIG_T::stride_width;
-            row += col == CONFIG_T::out_width - 1 ? 1 : 0;
-            col = col == CONFIG_T::out_width - 1 ? 0 : col + 1;
+            output.advance();
         }
     }
 }
