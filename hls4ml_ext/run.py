@@ -15,7 +15,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.errors import PrecisionError, ProjectError
 from hls4ml_ext.files import read_json, shown, write_json
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
@@ -99,6 +99,8 @@ class Run:
         else:
             from hls4ml_ext.train.training import Trainer, forget_training
 
+            if not self.project.random_weights:
+                self._rehearse_conversion(data)
             if force:
                 forget_training(self.directory)
             with TrainingProgress(self.reporter) as progress:
@@ -132,21 +134,50 @@ class Run:
         Returns:
             The hls4ml model, not yet compiled.
         """
+        hls = self.project.hls
+        with self.reporter.step('convert', detail=f'{hls.backend}, {hls.io_type}, {hls.part}') as step:
+            hls_model, notes = self._converted(model, write=True)
+            step.show(f'{step.detail} -> {self.directory / "hls"}')
+        for text in notes:
+            self.reporter.note(text)
+        return hls_model
+
+    def _converted(self, model, write: bool) -> tuple:
+        """The hls4ml model, whose project is written if asked for, and the warnings."""
         import hls4ml_ext
 
         hls = self.project.hls
-        with self.reporter.step('convert', detail=f'{hls.backend}, {hls.io_type}, {hls.part}') as step:
-            with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
-                warnings.simplefilter('always')
-                hls_model = hls4ml_ext.convert(
-                    model, output_dir=self.directory / 'hls', backend=hls.backend, io_type=hls.io_type, part=hls.part,
-                    hls_config=hls.hls_config(), clock_period=hls.clock_period,
-                )  # fmt: skip
+        with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter('always')
+            hls_model = hls4ml_ext.convert(
+                model, output_dir=self.directory / 'hls', backend=hls.backend, io_type=hls.io_type, part=hls.part,
+                hls_config=hls.hls_config(), clock_period=hls.clock_period,
+            )  # fmt: skip
+            if write:
                 hls_model.write()
-            step.show(f'{step.detail} -> {self.directory / "hls"}')
-        for text in dict.fromkeys(str(w.message) for w in caught if 'hls4ml_ext' in w.filename):
-            self.reporter.note(text)
-        return hls_model
+        return hls_model, dict.fromkeys(str(w.message) for w in caught if 'hls4ml_ext' in w.filename)
+
+    def _rehearse_conversion(self, data):
+        """Converts the untrained model: what can't be converted is refused before hours of training, not after them.
+
+        Whether sums fit into Keras's floats depends on the trained weights and ranges, so that is only a note.
+        """
+        import keras
+
+        from hls4ml_ext.train.quantization import folded
+        from hls4ml_ext.train.training import Trainer
+
+        if keras.backend.backend() != 'tensorflow':  # conversion needs it
+            return
+        bits, note = self.project.quantization, ''
+        with self.reporter.step('check', detail='of the untrained model') as step:
+            try:
+                self._converted(folded(Trainer(self.project, data).build(bits), bits), write=False)
+                step.show('the model can be converted')
+            except PrecisionError as e:
+                note = f'With the weights before training: {e}'
+        if note:
+            self.reporter.note(note)
 
     def simulate(self, model, hls_model) -> dict:
         """Compiles the project, runs it on all test images, and compares every layer with Keras.

@@ -201,11 +201,27 @@ def test_refusals(tiny, trained, tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert "layer 'ode1.pw7': hls_config sets it, but the model has no such layer" in result.output
 
+    result = invoke('train', wrong, '-o', tmp_path / 'early')  # refused before it is trained
+    assert result.exit_code == 2
+    assert "layer 'ode1.pw7': hls_config sets it" in result.output
+    assert [p.name for p in (tmp_path / 'early').iterdir()] == [MARK]
+
     monkeypatch.setenv('PATH', str(tmp_path))
     result = invoke('run', tiny, '-o', tmp_path / 'new')
     assert result.exit_code == 2
     assert 'C simulation needs g++' in result.output
     assert not (tmp_path / 'new').exists()
+
+
+def test_sums_too_wide_for_floats_are_a_note_before_training(tmp_path):
+    """Trained weights may be smaller."""
+    wide = {**TINY, 'quantization': {'weights': 12, 'activations': 12, 'input': 12}}
+    (tmp_path / 'wide.yml').write_text(yaml.safe_dump(wide))
+    result = invoke('run', tmp_path / 'wide.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 2
+    note, error = (result.output.index(text) for text in ('With the weights before training: layer', 'error: layer'))
+    assert note < result.output.index('epoch 2/2') < error
+    assert 'which holds integers of 24 bits exactly' in result.output.replace('\n', ' ')
 
 
 def test_runs_go_below_the_current_directory(tiny, tmp_path, monkeypatch):
