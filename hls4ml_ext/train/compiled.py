@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 
+from hls4ml_ext.errors import ProjectError
+
 
 def install(model, example):
     """Lets ``model.fit`` use a compiled step. Does nothing on another backend than PyTorch.
@@ -16,6 +18,9 @@ def install(model, example):
     Args:
         model: A compiled Keras model.
         example: A batch (images, labels). All batches must have its shape.
+
+    Raises:
+        ProjectError: if PyTorch can't compile it.
     """
     import keras
 
@@ -52,8 +57,26 @@ class _TrainStep:
         x, y = (torch.as_tensor(part) for part in example)
         self.flat_size = (len(model.trainable_variables), len(model.non_trainable_variables))
         with torch.enable_grad():
-            graph = make_fx(self._gradients)(*self._variables(), x, y)
-        self.run = torch.compile(graph, fullgraph=True, dynamic=False)
+            self.graph = make_fx(self._gradients)(*self._variables(), x, y)
+        self.run = self._compiled(x, y)
+
+    def _compiled(self, x, y):
+        """The compiled graph; if need be without PyTorch's cache, in which a compiler that was killed leaves half a file."""
+        import torch
+        from torch._inductor.utils import fresh_inductor_cache
+
+        problem = None
+        for cache in (contextlib.nullcontext, fresh_inductor_cache):
+            torch._dynamo.reset()
+            run = torch.compile(self.graph, fullgraph=True, dynamic=False)
+            try:
+                with cache(), torch.no_grad():
+                    run(*self._variables(), x, y)  # compiles
+                return run
+            except Exception as e:  # it calls C++ compilers and loads what they make: nearly anything
+                problem = e
+        reason = str(problem).splitlines()[0]
+        raise ProjectError(f'PyTorch cannot compile the training step: {reason}. Use --backend tensorflow') from problem
 
     def _variables(self):
         return [v.value.detach() for v in (*self.model.trainable_variables, *self.model.non_trainable_variables)]
