@@ -128,3 +128,4 @@ def test_what_is_no_accuracy(accuracy, tmp_path):
 )
 def test_the_note_on_seeds(counts, note):
     assert seeds_note(counts) == note
+    assert seeds_note(counts, 'x') == note + (' (band: x)' if note else '')

@@ -80,13 +80,14 @@ def overlap(a, b) -> float:
     return float(max(width, 0) * max(height, 0))
 
 
-def label_points(fig, ax, labels, obstacles=()):
+def label_points(fig, ax, labels, obstacles=(), reach: float = 6):
     """Names points of a picture whose limits are set.
 
     Args:
         fig, ax: The picture.
         labels: (x, y, text, colour) of each label, x and y in data coordinates.
         obstacles: (x, y0, y1) of things that no label shall cover: markers and the lines between them.
+        reach: How far they go to the left and right of x, in points.
     """
     fig.draw_without_rendering()  # gives the axes their place
     renderer = fig.canvas.get_renderer()
@@ -97,9 +98,9 @@ def label_points(fig, ax, labels, obstacles=()):
     boxes = []
     for x, low, high in obstacles:
         (x0, y0), (_, y1) = ax.transData.transform([(x, low), (x, high)])
-        boxes.append((x0 - 6 * point, y0 - 6 * point, x0 + 6 * point, y1 + 6 * point))
+        boxes.append((x0 - reach * point, y0 - 6 * point, x0 + reach * point, y1 + 6 * point))
     anchors = ax.transData.transform([(x, y) for x, y, *_ in labels])
-    places = place(anchors, sizes, boxes, ax.get_window_extent(renderer).extents, 7 * point)
+    places = place(anchors, sizes, boxes, ax.get_window_extent(renderer).extents, (reach + 1) * point)
     for text, box in zip(texts, places):
         text.set(position=ax.transData.inverted().transform((box[:2] + box[2:]) / 2), ha='center', va='center')
 

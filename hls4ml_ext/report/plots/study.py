@@ -11,6 +11,9 @@ from hls4ml_ext.report.plots.labels import label_ends, label_points
 from hls4ml_ext.report.plots.style import BLUE, GREY, PALETTE, legend, nonempty, percentages, picture, seeds_note, titled
 
 KINDS = {'float': 'floating point', 'qat': 'quantization-aware training'}
+BESIDE = {'float': -9, 'qat': 9}
+"""Where the single seeds of a point are, to the right of it, in points."""
+
 METHODS = {
     'minmax': ('PTQ, min-max', '#d0d0d0', 'black'),
     'percentile': ('PTQ, percentile', '#a3a3a3', 'black'),
@@ -33,6 +36,8 @@ def accuracy_against_parameters(rows: list[dict], path) -> Path:
     Raises:
         ProjectError: if there is no point, or a number is impossible.
     """
+    from matplotlib.transforms import offset_copy
+
     nonempty(rows, 'accuracy against parameters')
     models = {}
     for row in rows:
@@ -47,13 +52,15 @@ def accuracy_against_parameters(rows: list[dict], path) -> Path:
         for i, (name, found) in enumerate(models.items()):
             colour, top = PALETTE[i % len(PALETTE)], max(found, key=lambda point: mean(point[1]))
             for size in dict.fromkeys(size for size, *_ in found):
-                values = [value for n, of_seeds, _ in found if n == size for value in of_seeds]
-                ax.plot([size, size], [min(values), max(values)], color=colour, lw=1.2, zorder=1)
-                obstacles.append((size, min(values), max(values)))
+                of_size = [values for n, values, _ in found if n == size]
+                ax.plot([size] * len(of_size), [mean(values) for values in of_size], color=colour, lw=1.2, zorder=1)
+                obstacles.append((size, min(map(min, of_size)), max(map(max, of_size))))
             for size, values, kind in found:
-                ax.plot(size, mean(values), 'o', color=colour, ms=9, mew=2, mfc='white' if kind == 'float' else colour)
+                face = 'white' if kind == 'float' else colour
+                ax.plot(size, mean(values), 'o', color=colour, ms=9, mew=2, mfc=face)
                 if len(values) > 1:
-                    ax.plot([size] * len(values), values, '_', color=colour, ms=12, mew=1.2, zorder=1)
+                    beside = offset_copy(ax.transData, fig, BESIDE[kind], 0, 'points')
+                    ax.plot([size] * len(values), values, 'o', color=colour, ms=4, mfc=face, transform=beside)
             labels.append((top[0], mean(top[1]), name, colour))
         ax.set_xscale('log')
         _limits(ax, sizes, [value for _, values, _ in points for value in values])
@@ -61,13 +68,17 @@ def accuracy_against_parameters(rows: list[dict], path) -> Path:
         ax.set_xlabel('parameters')
         ax.set_ylabel('top-1 accuracy [%]')
         shown = {kind for *_, kind in points}
-        legend(fig, [
+        handles = [
             ax.plot([], [], 'o', color=GREY, mew=2, ms=8, mfc='white' if kind == 'float' else GREY, label=label)[0]
             for kind, label in KINDS.items() if kind in shown
-        ])  # fmt: skip
+        ]  # fmt: skip
+        several = any(len(values) > 1 for _, values, _ in points)
+        if several:
+            handles += ax.plot([], [], 'o', color=GREY, ms=4, label='one seed')
+        legend(fig, handles)
         what = f'top-1 accuracy and size of {len(models)} network{"s" if len(models) > 1 else ""}'
         titled(ax, _summary(sizes, means), what + seeds_note(len(values) for _, values, _ in points))
-        label_points(fig, ax, labels, obstacles)
+        label_points(fig, ax, labels, obstacles, max(map(abs, BESIDE.values())) + 4 if several else 6)
     return Path(path)
 
 
@@ -146,7 +157,7 @@ def accuracy_against_steps(series: dict[str, dict[int, float]], path, trained_at
         best = all(max(values, key=lambda n: mean(values[n])) == trained_at for values in curves.values())
         title = f'Most accurate with the steps of training, N = {trained_at}' if best else 'Accuracy by solver steps'
         counts = {len(of_seeds) for values in curves.values() for of_seeds in values.values()}
-        titled(ax, title, 'top-1 accuracy with other numbers of steps than in training' + seeds_note(counts))
+        titled(ax, title, 'top-1 accuracy with other N than in training' + seeds_note(counts, 'range'))
         label_ends(fig, ax, ends)
     return Path(path)
 

@@ -106,12 +106,17 @@ def percentages(accuracy, what: str) -> list[float]:
     return [100 * float(value) for value in fractions]
 
 
-def seeds_note(counts) -> str:
-    """What a subtitle says of the numbers of seeds behind its means: nothing, if there was one for each."""
+def seeds_note(counts, band: str = '') -> str:
+    """What a subtitle says of the numbers of seeds behind its means: nothing, if there was one for each.
+
+    Args:
+        counts: The numbers.
+        band: What the band around the means is, if there is one.
+    """
     counts = sorted(set(counts))
     if counts == [1]:
         return ''
-    return f'; means of {" to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds'
+    return f'; means of {" to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds{band and f" (band: {band})"}'
 
 
 def nonempty(values, what: str):
