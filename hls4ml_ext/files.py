@@ -1,17 +1,32 @@
-"""Small files of a run: JSON that is there as a whole or not at all."""
+"""The files of a run: each is there as a whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of `path` when the block ends without an error.
+
+    Args:
+        path: The file, which an interrupt leaves as it was. The other one is beside it and has the same suffix.
+    """
+    unfinished = path.with_name(f'unfinished-{path.name}')
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: dict):
-    """Replaces a file at once, so that an interrupt leaves the old or the new one."""
-    unfinished = path.with_name(path.name + '.unfinished')
-    unfinished.write_text(json.dumps(content, indent=2) + '\n')
-    unfinished.replace(path)
+    """Replaces a file at once."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(content, indent=2) + '\n')
 
 
 def read_json(path: Path) -> dict:
@@ -21,10 +36,3 @@ def read_json(path: Path) -> dict:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def shown(path: Path) -> str:
-    """A path as people write it: from the current directory if it is below."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

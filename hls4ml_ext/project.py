@@ -30,6 +30,7 @@ FLOAT_PHASES = ('pretrain', 'refine')
 FLOAT_MODEL = 'float.keras'
 """Name of the file in a run's directory that holds the model after the phases in floating point."""
 
+Name = Annotated[str, Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9_.-]*$')]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -184,7 +185,7 @@ class Project(Section):
     """
 
     path: Path
-    name: Annotated[str, Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9_.-]*$')]
+    name: Name
     seed: Seed = 0
     model: InstanceOf[BuiltModel] | InstanceOf[ModelFile]
     data: InstanceOf[Section]

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hls4ml_ext.errors import PrecisionError, ProjectError
-from hls4ml_ext.files import read_json, shown, write_json
+from hls4ml_ext.files import read_json, replacing, write_json
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
 from hls4ml_ext.report.progress import TrainingProgress
@@ -124,7 +124,7 @@ class Run:
         """
         if not self._trained():
             problem = 'is from another version of the project' if self.model_file.is_file() else 'is missing'
-            raise ProjectError(f"'{self.model_file}' {problem}. Make it: hls4ml-ext train {shown(self.project.path)}")
+            raise ProjectError(f"'{self.model_file}' {problem}. Make it: hls4ml-ext train {_shown(self.project.path)}")
         with self.reporter.step('load', detail=str(self.model_file)):
             return load_keras_file(self.model_file)
 
@@ -360,9 +360,8 @@ class Run:
 
         with contextlib.suppress(FileNotFoundError):  # it describes the model that is about to be replaced
             (self.directory / 'training.json').unlink()
-        unfinished = self.directory / 'unfinished.keras'
-        model.save(unfinished, include_optimizer=False)
-        unfinished.replace(self.model_file)
+        with replacing(self.model_file) as unfinished:
+            model.save(unfinished, include_optimizer=False)
         about = {
             'fingerprint': self.project.fingerprint(),
             'seed': self.project.seed,
@@ -400,3 +399,10 @@ def check_compiler():
     """Raises ProjectError if there is no g++, before a long training rather than after it."""
     if shutil.which('g++') is None:
         raise ProjectError('C simulation needs g++, which is not on PATH. Install it, for instance: apt-get install g++')
+
+
+def _shown(path: Path) -> str:
+    """A path as people write it: from the current directory if it is below."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)

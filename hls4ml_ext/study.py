@@ -21,11 +21,11 @@ from pydantic import AfterValidator, Field, InstanceOf
 
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.files import read_json, write_json
-from hls4ml_ext.project import FLOAT_PHASES, Project, Seed, parse_project, read_yaml
+from hls4ml_ext.project import FLOAT_PHASES, Name, Project, Seed, parse_project, read_yaml
 from hls4ml_ext.report import study as study_report
 from hls4ml_ext.report.console import Reporter
 from hls4ml_ext.run import Run
-from hls4ml_ext.train.checkpoint import Checkpoint
+from hls4ml_ext.train.checkpoint import Checkpoint, checkpoint_file
 from hls4ml_ext.validation import check
 from models.knobs import Count, Section, merge
 
@@ -36,7 +36,6 @@ def _different(seeds: list[int]) -> list[int]:
     return seeds
 
 
-Name = Annotated[str, Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9_.-]*$')]
 Seeds = Annotated[list[Seed], AfterValidator(_different)]
 
 
@@ -99,13 +98,12 @@ def load_study(path) -> Study:
         raise ProjectError('\n'.join(f'{path}: {problem}' for problem in problems))
     base_path = path.absolute().parent / base
     content = read_yaml(base_path)
-    projects = {name: {} for name in study.variants}
+    projects = {}
     for name, variant in study.variants.items():
         changed = merge(content, {'name': name, **variant.changes})
-        where = f'{path}: variants.{name}.changes'
-        project = parse_project(changed, base_path, where)
-        for seed in variant.seeds or study.seeds or [project.seed]:
-            projects[name][seed] = parse_project({**changed, 'seed': seed}, base_path, where)
+        project = parse_project(changed, base_path, f'{path}: variants.{name}.changes')
+        seeds = variant.seeds or study.seeds or [project.seed]
+        projects[name] = {seed: project.model_copy(update={'seed': seed}) for seed in seeds}
     return study.model_copy(update={'projects': projects})
 
 
@@ -140,7 +138,9 @@ class StudyRun:
             known = ', '.join(self.study.variants)
             raise ProjectError(f"study '{self.study.name}' has no variant {unknown[0]!r}. It has {known}")
         for name, projects in self.study.projects.items():
-            for seed in projects if not only or name in only else ():
+            if only and name not in only:
+                continue
+            for seed in projects:
                 self.reporter.print(f'\n[bold]{self.study.variants[name].title}[/]  {name}, seed {seed}')
                 self._run(name, seed)
         return self.write()
@@ -161,11 +161,11 @@ class StudyRun:
         """Takes over the phases in floating point from a variant that differs only in what comes after them."""
         project = self.study.projects[name][seed]
         for phase in FLOAT_PHASES:
-            file = self._checkpoint(name, seed, phase)
+            file = checkpoint_file(self.directory_of(name, seed), phase)
             if phase not in project.training.phases or file.is_file():
                 continue
             for other in self.study.variants:
-                found = self._checkpoint(other, seed, phase)
+                found = checkpoint_file(self.directory_of(other, seed), phase)
                 if other == name or not found.is_file():
                     continue
                 checkpoint = Checkpoint.load(found)
@@ -173,9 +173,6 @@ class StudyRun:
                     checkpoint.save(file)
                     self.reporter.skipped(phase, f'as for {other}')
                     break
-
-    def _checkpoint(self, name: str, seed: int, phase: str) -> Path:
-        return self.directory_of(name, seed) / 'training' / f'{phase}.npz'
 
     def evaluation(self, name: str, seed: int) -> dict | None:
         """What is known of a variant: the content of its ``evaluation.json``, or None."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import replacing
 
 
 @dataclass
@@ -42,12 +43,10 @@ class Checkpoint:
         about['sizes'] = {name: len(arrays) for name, arrays in self.groups.items()}
         arrays = {f'{name}.{i}': a for name, group in self.groups.items() for i, a in enumerate(group)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(path.name + '.unfinished')
-        with open(unfinished, 'wb') as file:
+        with replacing(path) as unfinished, open(unfinished, 'wb') as file:
             np.savez(file, about=np.array(json.dumps(about)), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -62,6 +61,11 @@ class Checkpoint:
             raise ProjectError(
                 f"checkpoint '{path}' is damaged ({e}). Remove it, or train from the start with --retrain"
             ) from None
+
+
+def checkpoint_file(directory: Path, phase: str) -> Path:
+    """Where a run's directory keeps the checkpoint of a phase."""
+    return directory / 'training' / f'{phase}.npz'
 
 
 def values(variables) -> list[np.ndarray]:

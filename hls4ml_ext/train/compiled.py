@@ -57,10 +57,10 @@ class _TrainStep:
         x, y = (torch.as_tensor(part) for part in example)
         self.flat_size = (len(model.trainable_variables), len(model.non_trainable_variables))
         with torch.enable_grad():
-            self.graph = make_fx(self._gradients)(*self._variables(), x, y)
-        self.run = self._compiled(x, y)
+            graph = make_fx(self._gradients)(*self._variables(), x, y)
+        self.run = self._compiled(graph, x, y)
 
-    def _compiled(self, x, y):
+    def _compiled(self, graph, x, y):
         """The compiled graph; if need be without PyTorch's cache, in which a compiler that was killed leaves half a file."""
         import torch
         from torch._inductor.utils import fresh_inductor_cache
@@ -68,7 +68,7 @@ class _TrainStep:
         problem = None
         for cache in (contextlib.nullcontext, fresh_inductor_cache):
             torch._dynamo.reset()
-            run = torch.compile(self.graph, fullgraph=True, dynamic=False)
+            run = torch.compile(graph, fullgraph=True, dynamic=False)
             try:
                 with cache(), torch.no_grad():
                     run(*self._variables(), x, y)  # compiles

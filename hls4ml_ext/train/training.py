@@ -20,7 +20,7 @@ from hls4ml_ext.saving import load_keras_file
 from hls4ml_ext.train import compiled
 from hls4ml_ext.train.batches import Batches, Prefetched
 from hls4ml_ext.train.calibration import calibrate_batchnorm, choose_binary_points
-from hls4ml_ext.train.checkpoint import Checkpoint, assign, forget, values
+from hls4ml_ext.train.checkpoint import Checkpoint, assign, checkpoint_file, forget, values
 from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.quantization import calibrate, folded, has_batchnorm, quantized_and_folded
 from models import builder
@@ -146,8 +146,7 @@ class Trainer:
         done = keeper.resume()
         self.logs.append(log)
         if done < phase.epochs:
-            order = batches.order(0)
-            compiled.install(model, batches.batch(order, 0, 0))
+            compiled.install(model, next(batches.stream()))
             callbacks = [StopOnNaN(log, file), keeper, *self.progress(log, batches.steps * (phase.epochs - done))]
             with Prefetched(batches.stream(done)) as stream:
                 model.fit(
@@ -196,7 +195,7 @@ class Trainer:
             forget(file)
 
     def _file(self, phase: str) -> Path | None:
-        return self.directory and self.directory / 'training' / f'{phase}.npz'
+        return self.directory and checkpoint_file(self.directory, phase)
 
     def _write_log(self):
         """Writes ``training.csv``: a row for each epoch so far."""
@@ -322,4 +321,4 @@ def write_csv(file: Path, logs: list[PhaseLog]):
 
 def forget_training(directory: Path):
     """Removes the checkpoints in a run's directory."""
-    forget(*(directory / 'training' / f'{phase}.npz' for phase in PHASES))
+    forget(*(checkpoint_file(directory, phase) for phase in PHASES))

@@ -98,6 +98,7 @@ def test_batches_are_made_on_another_thread_that_ends_with_its_context():
         assert [next(stream) for _ in range(3)] == [0, 1, 2]
         (thread,) = threads
         assert thread is not threading.current_thread() and thread.is_alive()
+        assert thread.name == 'batches'
     assert not thread.is_alive()
     with pytest.raises(StopIteration):
         next(stream)

@@ -11,6 +11,12 @@ from hls4ml_ext.errors import ConversionError
 LUTRAM_WORDS = 64
 """A ROM of at most this many words goes to LUTs (a LUT6 stores 64 bits), a deeper one to block RAM."""
 
+CHOICES = {
+    'WeightStorage': ('weight_storage', ('auto', 'bram', 'lutram')),
+    'MultImpl': ('mult_impl', ('auto', 'dsp', 'lut')),
+}
+"""Keys of ``hls_config``: the node's attribute, and the values that it may have."""
+
 
 def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
@@ -56,23 +62,19 @@ def choose_folding(graph, name: str, n_in: int, n_out: int) -> tuple[int, int]:
 
 def weight_attributes(graph, name: str) -> dict[str, str]:
     """The validated ``WeightStorage`` (auto, bram, lutram) and ``MultImpl`` (auto, dsp, lut) of a layer."""
-    choices = {'WeightStorage': ('auto', 'bram', 'lutram'), 'MultImpl': ('auto', 'dsp', 'lut')}
     chosen = {}
-    for key, allowed in choices.items():
+    for key, (attribute, allowed) in CHOICES.items():
         value, _ = graph.config_value(name, key, 'auto')
         if value not in allowed:
             raise ConversionError(name, f'{key} is {value!r}', f'Use one of {", ".join(allowed)}')
-        chosen[{'WeightStorage': 'weight_storage', 'MultImpl': 'mult_impl'}[key]] = value
+        chosen[attribute] = value
     return chosen
 
 
 def weight_settings(node) -> dict:
     """The keys of ``hls_config`` of a node that has weights, with the values that it was given."""
-    return {
-        'ReuseFactor': node.reuse,
-        'WeightStorage': node.get_attr('weight_storage', 'auto'),
-        'MultImpl': node.get_attr('mult_impl', 'auto'),
-    }
+    chosen = {key: node.get_attr(attribute, 'auto') for key, (attribute, _) in CHOICES.items()}
+    return {'ReuseFactor': node.reuse, **chosen}
 
 
 def storage_pragmas(node, words: dict[str, int]) -> list[str]:

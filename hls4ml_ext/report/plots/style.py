@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import replacing
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = '#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#6e6e6e'
 """Colours that colour-blind people tell apart (Okabe and Ito, "Color Universal Design")."""
@@ -52,8 +53,6 @@ def picture(path, width: float = 7, height: float = 4, **subplots):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    path = Path(path)
-    unfinished = path.with_name(path.name + '.unfinished')
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -62,13 +61,11 @@ def picture(path, width: float = 7, height: float = 4, **subplots):
         fig.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
         yield fig, fig.subplots(**subplots)
         try:
-            # The version of matplotlib would be in the file; the date is not.
-            fig.savefig(unfinished, format='png', metadata={'Software': None})
-            unfinished.replace(path)
+            with replacing(Path(path)) as unfinished:
+                # The version of matplotlib would be in the file; the date is not.
+                fig.savefig(unfinished, format='png', metadata={'Software': None})
         except OSError as e:
             raise ProjectError(f"picture '{path}' can't be written: {e.strerror or e}") from None
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def titled(ax, title: str, subtitle: str = ''):
@@ -113,10 +110,11 @@ def seeds_note(counts, band: str = '') -> str:
         counts: The numbers.
         band: What the band around the means is, if there is one.
     """
-    counts = sorted(set(counts))
-    if counts == [1]:
+    counts = set(counts)
+    if counts == {1}:
         return ''
-    return f'; means of {" to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds{band and f" (band: {band})"}'
+    ends = ' to '.join(map(str, sorted({min(counts), max(counts)})))
+    return f'; means of {ends} seeds' + (f' (band: {band})' if band else '')
 
 
 def nonempty(values, what: str):
