@@ -144,7 +144,8 @@ def compare(hls_model, keras_model, x: np.ndarray, batch_size: int = 64, progres
     for start in range(0, len(x), batch_size):
         batch = x[start : start + batch_size]
         trace = _trace(hls_model, batch)
-        expected = reference.predict(batch, verbose=0, batch_size=batch_size)
+        with _unfused_tensorflow():
+            expected = reference.predict(batch, verbose=0, batch_size=batch_size)
         expected = expected if isinstance(expected, list) else [expected]
         for i, (node, want) in enumerate(zip(compared, expected)):
             got = np.asarray(trace[node.name], np.float64).reshape(want.shape)
@@ -158,6 +159,24 @@ def compare(hls_model, keras_model, x: np.ndarray, batch_size: int = 64, progres
         LayerComparison(n.name, n.get_attr('output_of'), *counts, tuple(outputs[n.get_attr('output_of')].shape[1:]))
         for n, *counts in zip(compared, values, mismatches, errors)
     ]
+
+
+@contextlib.contextmanager
+def _unfused_tensorflow():
+    """Within the context, TensorFlow runs layers as they are.
+
+    It fuses convolutions with additions behind them. On tiny maps of one channel, with ODE blocks in ODE blocks, its oneDNN
+    kernel for that has aborted: "could not create a primitive descriptor for the reorder primitive".
+    """
+    import tensorflow as tf
+
+    options = tf.config.optimizer
+    before = options.get_experimental_options().get('remapping', True)
+    options.set_experimental_options({'remapping': False})
+    try:
+        yield
+    finally:
+        options.set_experimental_options({'remapping': before})
 
 
 def _exact_layers(hls_model) -> list:
