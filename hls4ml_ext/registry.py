@@ -16,6 +16,7 @@ from hls4ml.model.optimizer.optimizer import optimizer_map
 
 from hls4ml_ext.errors import ExtError
 from hls4ml_ext.layers.core import ExactLayer
+from hls4ml_ext.layers.core.kernel import templates
 
 Lowering = Callable[[object, list[str], object], str]
 
@@ -31,6 +32,7 @@ class Operation:
             output tensor. Subclasses of the Keras layer are lowered alike.
         nodes: The node classes, subclasses of :class:`~hls4ml_ext.layers.core.ExactLayer`.
         templates: Template classes: for each node one config template and one function template.
+        kernels: How the nodes are spelled in C++: for each node one :class:`~hls4ml_ext.layers.core.HLSKernel`.
         headers: C++ headers, absolute paths; they are copied to ``nnet_utils/`` of a project.
         unknown_to_hls4ml: The Keras classes among `lowerings` that stock hls4ml can't parse.
     """
@@ -39,6 +41,7 @@ class Operation:
     lowerings: dict[str, Lowering] = field(default_factory=dict)
     nodes: tuple[type[ExactLayer], ...] = ()
     templates: tuple[type, ...] = ()
+    kernels: tuple[type, ...] = ()
     headers: tuple[Path, ...] = ()
     unknown_to_hls4ml: tuple[str, ...] = ()
 
@@ -52,6 +55,10 @@ class Operation:
         for node in self.nodes:
             if not issubclass(node, ExactLayer):
                 raise ExtError(f"operation '{self.name}': {node.__name__} is not a subclass of ExactLayer")
+            if layer_map.get(node.__name__, node) is not node:
+                raise ExtError(f"operation '{self.name}': hls4ml already has a layer called {node.__name__}")
+            if any(k.node is node for k in self.kernels):
+                continue
             for kind in (LayerConfigTemplate, FunctionCallTemplate):
                 if not any(isinstance(t, kind) and node in t.layer_class for t in templates):
                     raise ExtError(f"operation '{self.name}': node {node.__name__} has no {kind.__name__}")
@@ -61,8 +68,13 @@ class Operation:
                 raise ExtError(
                     f"operation '{self.name}': node {node.__name__} wants {node.header}, which is not among its headers"
                 )
-            if layer_map.get(node.__name__, node) is not node:
-                raise ExtError(f"operation '{self.name}': hls4ml already has a layer called {node.__name__}")
+        for kernel in self.kernels:
+            if kernel.node not in self.nodes:
+                raise ExtError(f"operation '{self.name}': {kernel.__name__} spells a node that is not among its nodes")
+            if kernel.header not in {Path(h).name for h in self.headers}:
+                raise ExtError(
+                    f"operation '{self.name}': {kernel.__name__} wants {kernel.header}, which is not among its headers"
+                )
         unknown = set(self.unknown_to_hls4ml) - set(self.lowerings)
         if unknown:
             raise ExtError(f"operation '{self.name}': no lowering for {', '.join(sorted(unknown))}")
@@ -103,7 +115,7 @@ def register_operation(operation: Operation):
             backend.register_source(Path(header))
     # Vitis runs Vivado's templates too: registering them there serves both.
     vivado = next(b for b in _backends() if b.name == 'Vivado')
-    for template in operation.templates:
+    for template in (*operation.templates, *(t for kernel in operation.kernels for t in templates(kernel))):
         if f'vivado:{template().get_name()}' not in optimizer_map:
             vivado.register_template(template)
     if operation.unknown_to_hls4ml:

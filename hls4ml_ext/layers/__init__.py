@@ -12,6 +12,7 @@ OPERATIONS = (
     'ode',
     'attention',
     'normalization',
+    'repack',
 )
 """Folders of this package, in the order of their registration; each has an ``operation.py`` with an ``OPERATION``."""
 

@@ -3,8 +3,10 @@
 `EXACT` runs before hls4ml's own passes, `TYPES` after hls4ml has given each tensor its C++ type.
 """
 
+from hls4ml_ext.passes.beat_types import BeatTypes
 from hls4ml_ext.passes.exact_graph import ExactGraph
 from hls4ml_ext.passes.fifo_depths import FifoDepths
+from hls4ml_ext.passes.lanes import Lanes
 
-EXACT = (ExactGraph,)
-TYPES = (FifoDepths,)
+EXACT = (ExactGraph, Lanes)
+TYPES = (BeatTypes, FifoDepths)

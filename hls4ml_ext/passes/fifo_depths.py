@@ -6,7 +6,7 @@ import numpy as np
 from hls4ml.model.optimizer import ModelOptimizerPass
 
 from hls4ml_ext.layers.core import ExactLayer
-from hls4ml_ext.layers.core.node import tokens
+from hls4ml_ext.layers.core.node import beats_of
 
 SLACK = 2
 """Tokens of a FIFO beyond the computed need: a full handshake on both of its sides."""
@@ -43,7 +43,7 @@ def fifo_depths(model) -> dict[str, int]:
     for node in model.get_layers():
         if not node.inputs or node.inputs == ['input']:
             for out in node.outputs:
-                times[out] = np.arange(tokens(node.get_output_variable(out).shape))
+                times[out] = np.arange(beats_of(node, out))
                 depths[out] = SLACK
             continue
         arrivals = []

@@ -4,7 +4,7 @@
 // An activation quantizer that no kernel before it could absorb: rounds each element to the type of the result. A ReLU is
 // the same thing, into an unsigned saturating type.
 //
-//   cycles n_pixels; no multipliers; no storage
+//   cycles n_beats; no multipliers; no storage
 
 #include "nnet_ext.h"
 
@@ -15,16 +15,16 @@ template <class data_T, class res_T, typename CONFIG_T> void quantize(hls::strea
     typedef fixed_traits<typename data_T::value_type> in;
     const int width = in::width + !in::is_signed;
 
-quantize_pixels:
-    for (int i = 0; i < CONFIG_T::n_pixels; i++) {
-        #pragma HLS PIPELINE II=1
-        data_T pixel = data.read();
-        res_T pixel_out;
+quantize_beats:
+    for (int i = 0; i < CONFIG_T::n_beats; i++) {
+        #pragma HLS PIPELINE II=1 style=flp
+        const data_T beat = data.read();
+        res_T beat_out;
         for (unsigned c = 0; c < res_T::size; c++) {
             #pragma HLS UNROLL
-            pixel_out[c] = requantize<typename res_T::value_type, width, in::frac>(int_t<width>(to_stored(pixel[c])));
+            beat_out[c] = requantize<typename res_T::value_type, width, in::frac>(int_t<width>(to_stored(beat[c])));
         }
-        res.write(pixel_out);
+        res.write(beat_out);
     }
 }
 

@@ -42,6 +42,8 @@ class ExactAttention(ExactLayer):
         logit_shift, context_shift: Binary places by which the sums are shifted to the right.
     """
 
+    free_lanes = False
+
     header = 'nnet_utils/nnet_attention_ext.h'
     tables = ('row', 'col')
 

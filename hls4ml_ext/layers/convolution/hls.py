@@ -73,6 +73,8 @@ def window_attributes(layer, in_shape: list[int], out_shape: list[int], size, na
 class WeightedLayer(ExactLayer):
     """A layer of sums of products with constant weights."""
 
+    free_lanes = False
+
     _expected_attributes = [
         WeightAttribute('weight'),
         WeightAttribute('bias'),
@@ -296,7 +298,7 @@ def pointwise_window(in_shape) -> dict[str, int]:
 
 def activation_of(layer, tensor: str, graph) -> str:
     """Applies the layer's own ``activation=`` argument."""
-    from hls4ml_ext.layers.activation.hls import apply_activation
+    from hls4ml_ext.layers.activation.lowering import apply_activation
 
     return apply_activation(layer.activation, tensor, graph, graph.name(layer, 'activation'))
 

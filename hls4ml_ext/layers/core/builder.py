@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from hls4ml.model.layers import Input
+from hls4ml.model.layers import Input, layer_map
 
 from hls4ml_ext.errors import ConversionError, PrecisionError
 from hls4ml_ext.fixed import ACCUMULATOR_BITS, MANTISSA_BITS, FixedType, Range
@@ -208,8 +208,6 @@ class GraphBuilder:
 
     def round(self, tensor: str, result: FixedType, name: str, fuse: bool = True) -> str:
         """Rounds a tensor to a type, in the kernel that computes it where that is possible; see :meth:`quantize`."""
-        from hls4ml_ext.layers.activation.hls import ExactQuantize
-
         source = self.type(tensor, name)
         node = self._node_of(tensor)
         if fuse and isinstance(node, ExactLayer) and node.fuses_quantizer and not node.get_attr('rounded', False):
@@ -219,7 +217,13 @@ class GraphBuilder:
             return tensor
         acc_width = source.range.signed_bits
         return self.add(
-            ExactQuantize, name, [tensor], result, out_shape=self.shape(tensor), acc_width=acc_width, rounded=True
+            layer_map['ExactQuantize'],
+            name,
+            [tensor],
+            result,
+            out_shape=self.shape(tensor),
+            acc_width=acc_width,
+            rounded=True,
         )
 
     def only_consumer(self, layer) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hls4ml_ext.layers.core.node import ExactLayer, tokens
+from hls4ml_ext.layers.core.node import ExactLayer, beats_of
 
 
 def dataflow_latency(graph) -> int:
@@ -18,14 +18,15 @@ def dataflow_latency(graph) -> int:
     """
     ready: dict[str, np.ndarray] = {}
     for node in graph.get_layers():
-        shape = node.get_output_variable().shape
         if not isinstance(node, ExactLayer):
             source = ready.get(node.inputs[0])
-            times = np.arange(1, tokens(shape) + 1) if source is None else source  # an input; a copy of a stream
+            times = (
+                np.arange(1, beats_of(node, node.outputs[0]) + 1) if source is None else source
+            )  # an input; a copy of a stream
         else:
             needed = np.max([ready[tensor][node.last_input_of(i)] for i, tensor in enumerate(node.inputs)], axis=0)
             interval = node.interval
-            number = np.arange(node.n_tokens)
+            number = np.arange(node.n_beats)
             # times[j] = interval + max(needed[j], times[j - 1])
             times = np.maximum.accumulate(needed - interval * number) + interval * (number + 1)
         for out in node.outputs:

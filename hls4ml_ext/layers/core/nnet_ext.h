@@ -14,10 +14,14 @@
 #include "hls_stream.h"
 #include "nnet_types.h"
 
-#if !defined(__SYNTHESIS__) && !defined(HLS4ML_EXT_AP_INT)
-#define HLS4ML_EXT_NATIVE
+#ifndef __SYNTHESIS__
 #include <cstdint>
+#include <istream>
+#include <string>
 #include <type_traits>
+#ifndef HLS4ML_EXT_AP_INT
+#define HLS4ML_EXT_NATIVE
+#endif
 #endif
 
 namespace nnet {
@@ -137,6 +141,56 @@ template <class res_T, int W, int FRAC> inline res_T requantize(const int_t<W> &
 #endif
 }
 
+// ---------------------------------------------------------------------------------------------------------------
+// Words of memories
+// ---------------------------------------------------------------------------------------------------------------
+
+// rom_word<N, W, S>: a word of N integers of W bits, integer 0 in the low bits. In hardware it is one wide integer, whose
+// slices are at constant positions. Its text is HLS4ML_EXT_ROM(0x...), which initialises the hardware's ROM; the C simulation
+// reads the same text from a file.
+#ifdef __SYNTHESIS__
+#define HLS4ML_EXT_ROM(hex) {#hex, 16}
+template <int N, int W, bool S> using rom_word = ap_uint<N * W>;
+#else
+template <int N, int W, bool S> struct rom_word {
+    int_t<W, S> lanes[N];
+};
+
+template <int N, int W, bool S> std::istream &operator>>(std::istream &in, rom_word<N, W, S> &word) {
+    std::string text;
+    in >> text;
+    const size_t last = text.find(')') - 1; // the least significant digit
+    for (int k = 0; k < N; k++) {
+        int64_t value = 0;
+        for (int b = 0; b < W; b++) {
+            const int bit = k * W + b;
+            const char digit = text[last - bit / 4];
+            const int nibble = digit == 'x' ? 0 : digit <= '9' ? digit - '0' : digit - 'a' + 10;
+            value |= int64_t((nibble >> (bit % 4)) & 1) << b;
+        }
+        if (S && (value >> (W - 1)) != 0)
+            value -= int64_t(1) << W;
+        word.lanes[k] = int_t<W, S>(value);
+    }
+    return in;
+}
+#endif
+
+// The integers of a ROM's word.
+template <int N, int W, bool S> inline void read_rom(const rom_word<N, W, S> &word, int_t<W, S> lanes[N]) {
+    #pragma HLS INLINE
+    for (int k = 0; k < N; k++) {
+        #pragma HLS UNROLL
+#ifdef __SYNTHESIS__
+        int_t<W, S> lane;
+        lane.range(W - 1, 0) = word.range((k + 1) * W - 1, k * W);
+        lanes[k] = lane;
+#else
+        lanes[k] = word.lanes[k];
+#endif
+    }
+}
+
 // value * 2^SHIFT, to align two stored integers.
 template <class int_T, int SHIFT> inline int_T align(const int_T &value) {
     #pragma HLS INLINE
@@ -201,33 +255,33 @@ dot_terms:
 }
 
 // ---------------------------------------------------------------------------------------------------------------
-// io_parallel: a tensor as an array, all of its elements at once. The kernels below speak streams of pixels; these
-// two processes stand at the borders. One pixel a cycle.
+// io_parallel: a tensor as an array, all of its elements at once. The kernels below speak streams of beats; these
+// two processes stand at the borders. One beat a cycle.
 // ---------------------------------------------------------------------------------------------------------------
 
-template <class data_T, class pixel_T, int N_PIXELS>
-void to_stream(data_T data[N_PIXELS * pixel_T::size], hls::stream<pixel_T> &res) {
-to_stream_pixels:
-    for (int i = 0; i < N_PIXELS; i++) {
-        #pragma HLS PIPELINE II=1
-        pixel_T pixel;
-        for (unsigned c = 0; c < pixel_T::size; c++) {
+template <class data_T, class beat_T, int N> void to_stream(data_T data[N], hls::stream<beat_T> &res) {
+    const int n_beats = N / beat_T::size;
+to_stream_beats:
+    for (int i = 0; i < n_beats; i++) {
+        #pragma HLS PIPELINE II=1 style=flp
+        beat_T beat;
+        for (unsigned c = 0; c < beat_T::size; c++) {
             #pragma HLS UNROLL
-            pixel[c] = data[i * pixel_T::size + c];
+            beat[c] = data[i * beat_T::size + c];
         }
-        res.write(pixel);
+        res.write(beat);
     }
 }
 
-template <class pixel_T, class res_T, int N_PIXELS>
-void from_stream(hls::stream<pixel_T> &data, res_T res[N_PIXELS * pixel_T::size]) {
-from_stream_pixels:
-    for (int i = 0; i < N_PIXELS; i++) {
-        #pragma HLS PIPELINE II=1
-        pixel_T pixel = data.read();
-        for (unsigned c = 0; c < pixel_T::size; c++) {
+template <class beat_T, class res_T, int N> void from_stream(hls::stream<beat_T> &data, res_T res[N]) {
+    const int n_beats = N / beat_T::size;
+from_stream_beats:
+    for (int i = 0; i < n_beats; i++) {
+        #pragma HLS PIPELINE II=1 style=flp
+        const beat_T beat = data.read();
+        for (unsigned c = 0; c < beat_T::size; c++) {
             #pragma HLS UNROLL
-            res[i * pixel_T::size + c] = pixel[c];
+            res[i * beat_T::size + c] = beat[c];
         }
     }
 }

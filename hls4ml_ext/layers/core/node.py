@@ -9,35 +9,44 @@ from hls4ml.model.attributes import Attribute
 from hls4ml.model.layers import Layer
 
 from hls4ml_ext.fixed import FixedType
+from hls4ml_ext.layers.core.memory import Memory, Products
+from hls4ml_ext.layers.core.rom import RomVariable
 
 
 class ExactLayer(Layer):
-    """A layer whose C++ computes exactly what Keras computes: the hardware meaning of an operation.
+    """A layer whose hardware computes exactly what Keras computes: the hardware meaning of an operation.
 
     A node is created by :class:`~hls4ml_ext.layers.core.builder.GraphBuilder` when the types of its inputs are known. Its
     attributes are plain numbers and strings, so that hls4ml can serialize it, and hold everything that a backend needs:
-    shapes, types, folding, storage. Subclasses add:
+    shapes, types, folding, storage. How it is spelled, in C++ or another language, it does not know.
 
-    * ``kernel``: name of the C++ function template in ``nnet::ext``;
-    * ``header``: its header;
+    A tensor (height, width, channels) travels in raster order as beats of L lanes, channels innermost; L divides the
+    channels. A subclass that says nothing else takes a beat and gives a beat each cycle, of as many lanes as its share of
+    the network's interval needs (see :mod:`hls4ml_ext.passes.lanes`). Others override:
+
+    * ``free_lanes``: False if the folding of the node decides on its lanes, with ``lanes_in`` and ``lanes_out``;
     * ``fuses_quantizer``: whether the kernel can round its result to the type of the quantizer that follows;
-    * ``cycles`` and ``multipliers``: the formulas of the header, as properties;
-    * ``last_input_of``: which input tokens an output token needs.
+    * ``cycles``, ``products`` and ``memories``: what one image costs, and what it needs;
+    * ``last_input_of``: which input beats an output beat needs.
 
     Attributes:
         output_of: Name of the Keras layer whose output this node's output equals, or '' if it is an intermediate result.
         out_shape: Shape of the output without the batch dimension.
         acc_width: Bits of the widest intermediate sum, sign included.
+        lanes: Lanes of a node that has no folding of its own; 0 is a whole pixel.
     """
 
-    kernel = ''
-    header = ''
+    kind = ''
+    """What it does, in a word, for tables."""
+
     fuses_quantizer = True
+    free_lanes = True
 
     _expected_attributes = [
         Attribute('out_shape', value_type=(list, tuple)),
         Attribute('output_of', value_type=str, default=''),
         Attribute('acc_width', value_type=int, default=1),
+        Attribute('lanes', value_type=int, default=0),
     ]
 
     def initialize(self):
@@ -48,17 +57,19 @@ class ExactLayer(Layer):
         """Makes the kernel round its result to `result` (a fused quantizer)."""
         self.get_output_variable().type.precision = result.to_hls4ml()
 
-    def add_exact_weights(self, name: str, prefix: str, stored_type: FixedType, values: np.ndarray):
-        """Adds a weight array in the order in which the kernel reads it, `prefix` + the node's index being its C++ name."""
-        self.add_weights_variable(
-            name=name,
-            var_name=prefix + '{index}',
-            type_name=name + '{index}_t',
-            precision=stored_type.to_hls4ml(),
-            data=np.ascontiguousarray(values, np.float64),
-        )
+    def add_rom(self, name: str, prefix: str, stored_type: FixedType, words: np.ndarray):
+        """Adds weights as a ROM, `prefix` + the node's index being its C++ name.
 
-    # ------------------------------------------------------------------ facts
+        Args:
+            words: (number of words, lanes) weights, in the order in which the kernel reads them.
+        """
+        self.set_attr(name, RomVariable(f'{prefix}{self.index}', stored_type.to_hls4ml(), words))
+
+    def get_layer_precision(self):
+        # The type of a ROM's words is a template of ours, which needs no typedef.
+        return {name: t for name, t in super().get_layer_precision().items() if not name.startswith('nnet::')}
+
+    # ------------------------------------------------------------------ types and shapes
 
     @property
     def result_type(self) -> FixedType:
@@ -68,33 +79,73 @@ class ExactLayer(Layer):
         return FixedType.from_hls4ml(self.get_input_variable(self.inputs[i]).type.precision)
 
     @property
-    def n_tokens(self) -> int:
-        """Tokens (pixels) of the output stream for one image."""
-        return tokens(self.get_attr('out_shape'))
+    def channels(self) -> int:
+        """Channels of the output."""
+        return int(self.get_attr('out_shape')[-1])
+
+    @property
+    def n_pixels(self) -> int:
+        """Pixels of the output: all of its positions."""
+        return positions(self.get_attr('out_shape'))
+
+    def input_shape(self, i: int = 0) -> list[int]:
+        return [int(d) for d in self.get_input_variable(self.inputs[i]).shape]
+
+    # ------------------------------------------------------------------ beats
+
+    @property
+    def lanes_out(self) -> int:
+        """Channels in a beat of the output."""
+        return self.get_attr('lanes') or self.channels
+
+    def lanes_in(self, i: int = 0) -> int:
+        """Channels in a beat of input `i`."""
+        return self.lanes_out if self.free_lanes else self.input_shape(i)[-1]
+
+    @property
+    def n_beats(self) -> int:
+        """Beats of the output stream for one image."""
+        return self.n_pixels * self.channels // self.lanes_out
+
+    def input_beats(self, i: int = 0) -> int:
+        """Beats of input `i` for one image."""
+        return prod(self.input_shape(i)) // self.lanes_in(i)
+
+    def last_input_of(self, i: int = 0) -> np.ndarray:
+        """For each output beat, the number of the last beat of input `i` that it needs (0-based), never decreasing."""
+        return np.arange(self.n_beats)
+
+    # ------------------------------------------------------------------ costs
 
     @property
     def cycles(self) -> int:
         """Clock cycles for one image without the depth of the pipeline: the formula in the kernel's header."""
-        return self.n_tokens
+        return self.n_beats
 
     @property
     def interval(self) -> int:
-        """Cycles from one output token to the next, where the input does not keep it waiting."""
-        return -(-self.cycles // self.n_tokens)
+        """Cycles from one output beat to the next, where the input does not keep it waiting."""
+        return -(-self.cycles // self.n_beats)
+
+    @property
+    def products(self) -> list[Products]:
+        """The multipliers."""
+        return []
 
     @property
     def multipliers(self) -> int:
-        """Products that the kernel computes in each cycle."""
-        return 0
+        """Products in each cycle."""
+        return sum(p.count for p in self.products)
+
+    @property
+    def memories(self) -> list[Memory]:
+        """The ROMs and RAMs, in the order in which a kernel takes them."""
+        return []
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one image."""
         return 0
-
-    def last_input_of(self, i: int = 0) -> np.ndarray:
-        """For each output token, the number of the last token of input `i` that it needs (0-based), never decreasing."""
-        return np.arange(self.n_tokens)
 
     @property
     def settings(self) -> dict:
@@ -105,7 +156,24 @@ class ExactLayer(Layer):
         """The layers that this one is made of."""
         return []
 
-    # ------------------------------------------------------------------ C++
+    # ------------------------------------------------------------------ C++ of the nodes that have no HLSKernel yet
+
+    kernel = ''
+    header = ''
+
+    @property
+    def n_tokens(self) -> int:
+        return self.n_pixels
+
+    def add_exact_weights(self, name: str, prefix: str, stored_type: FixedType, values: np.ndarray):
+        """Adds a weight array in the order in which the kernel reads it, `prefix` + the node's index being its C++ name."""
+        self.add_weights_variable(
+            name=name,
+            var_name=prefix + '{index}',
+            type_name=name + '{index}_t',
+            precision=stored_type.to_hls4ml(),
+            data=np.ascontiguousarray(values, np.float64),
+        )
 
     def callee(self, types: list[str]) -> str:
         """The C++ function to call, given the types of the input tokens, of the output token and of the config."""
@@ -129,6 +197,23 @@ class ExtPlaceholder(Layer):
         self.add_output_variable(list(self.get_attr('out_shape')))
 
 
-def tokens(shape) -> int:
-    """Tokens of a tensor in a stream: all of its elements but the channels, which travel together."""
+def positions(shape) -> int:
+    """Pixels of a tensor: all of its elements but the channels."""
     return int(prod(shape[:-1]))
+
+
+tokens = positions
+
+
+def lanes_of(node) -> int:
+    """Lanes of the beats that a node gives: one of ours, or an input of the model or a copy of a stream."""
+    return node.lanes_out if isinstance(node, ExactLayer) else int(node.get_attr('lanes', 0) or node_channels(node))
+
+
+def node_channels(node) -> int:
+    return int(node.get_output_variable(node.outputs[0]).shape[-1])
+
+
+def beats_of(node, tensor: str) -> int:
+    """Beats of an output of a node for one image."""
+    return int(prod(node.get_output_variable(tensor).shape)) // lanes_of(node)

@@ -66,12 +66,10 @@ class ExactConfigTemplate(LayerConfigTemplate):
             lines.append(f'    hls::stream<{token_type(v)}> {v.name}_s("{v.name}_s");')
             lines.append(f'    #pragma HLS STREAM variable={v.name}_s depth=2')
         for v in inputs:
-            n = v.size() // v.shape[-1]
-            lines.append(f'    nnet::ext::to_stream<{v.type.name}, {token_type(v)}, {n}>({v.name}, {v.name}_s);')
+            lines.append(f'    nnet::ext::to_stream<{v.type.name}, {token_type(v)}, {v.size()}>({v.name}, {v.name}_s);')
         lines += ['    ' + line for line in kernel_call(node, [f'{v.name}_s' for v in inputs], f'{output.name}_s')]
-        n = output.size() // output.shape[-1]
         lines.append(
-            f'    nnet::ext::from_stream<{token_type(output)}, {output.type.name}, {n}>({output.name}_s, {output.name});'
+            f'    nnet::ext::from_stream<{token_type(output)}, {output.type.name}, {output.size()}>({output.name}_s, {output.name});'
         )
         return lines + ['}']
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.merge import hls
+from hls4ml_ext.layers.merge import hls, lowering
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
     name='merge',
-    lowerings={'keras.src.layers.merging.add.Add': hls.lower_add},
+    lowerings={'keras.src.layers.merging.add.Add': lowering.lower_add},
     nodes=(hls.ExactAdd,),
-    templates=(hls.AddConfigTemplate, hls.AddFunctionTemplate),
+    kernels=(hls.AddKernel,),
     headers=(Path(__file__).parent / 'nnet_add_ext.h',),
 )

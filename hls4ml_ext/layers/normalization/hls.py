@@ -25,6 +25,8 @@ class ExactLayerNorm(ExactLayer):
         epsilon, offset: Stored integers; see :class:`~hls4ml_ext.layers.normalization.tables.LayerNormArithmetic`.
     """
 
+    free_lanes = False
+
     kernel = 'layer_norm'
     header = 'nnet_utils/nnet_layer_norm_ext.h'
 

@@ -26,6 +26,8 @@ class ExactODEBlock(ExactLayer):
         state_storage: 'uram' or 'bram'.
     """
 
+    free_lanes = False
+
     kernel = 'ode_block'
     header = 'nnet_utils/nnet_ode_ext.h'
     # The state's own type is its result; a narrower one is rounded to as the state is read out.

@@ -22,6 +22,8 @@ POOLING = [
 class ExactPooling2D(WindowMixin, ExactLayer):
     """Pooling over a window; see ``nnet_pooling_ext.h``."""
 
+    free_lanes = False
+
     kernel = 'pool2d'
     header = 'nnet_utils/nnet_pooling_ext.h'
     _expected_attributes = POOLING + [Attribute(name, value_type=int) for name in WINDOW]
@@ -41,6 +43,8 @@ class ExactPooling2D(WindowMixin, ExactLayer):
 
 class ExactGlobalPooling2D(ExactLayer):
     """Pooling over the whole image; see ``nnet_pooling_ext.h``."""
+
+    free_lanes = False
 
     kernel = 'global_pool2d'
     header = 'nnet_utils/nnet_pooling_ext.h'

@@ -1,0 +1,189 @@
+"""The C++ of a node: its config struct, its memories and the call of its kernel, as hls4ml's writer wants them.
+
+The call is the same for every kernel: its streams, its ROMs, its RAMs. A node that has memories gets a function of its own,
+which declares them and says where they live: a pragma can't take that from the config. With ``io_parallel`` the tensors are
+arrays; the config then holds a small DATAFLOW function which puts the kernel between two processes that turn arrays into
+streams and back.
+"""
+
+from __future__ import annotations
+
+from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
+
+from hls4ml_ext.fixed import FixedType
+from hls4ml_ext.layers.core.memory import Memory
+from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
+
+INDENT = '    '
+
+
+class EnumValue:
+    """A config member of a C++ enum type."""
+
+    def __init__(self, type: str, value: str):
+        self.type, self.value = type, value
+
+
+class HLSKernel:
+    """How a node is spelled in C++. Subclasses say:
+
+    Attributes:
+        node: The node class.
+        name: Name of the C++ function template in ``nnet::ext``.
+        header: File name of its header.
+    """
+
+    node: type[ExactLayer] = None
+    name = ''
+    header = ''
+
+    def members(self, node) -> dict[str, object]:
+        """The members of the config struct: ``{'n_filt': 8}`` is ``static const int n_filt = 8``; a value that is a string
+        becomes a ``typedef``."""
+        return {'n_beats': node.n_beats, 'acc_width': int(node.get_attr('acc_width'))}
+
+    def headers(self, node) -> list[str]:
+        """The headers to include."""
+        return [f'nnet_utils/{self.header}']
+
+    # ------------------------------------------------------------------ text
+
+    def config(self, node) -> list[str]:
+        """The config struct, and the function that owns the node's memories."""
+        return [*self.struct(node), *self.wrapper(node)]
+
+    def struct(self, node) -> list[str]:
+        lines = [f'struct config{node.index} {{']
+        for name, value in self.members(node).items():
+            if isinstance(value, str):
+                lines.append(f'{INDENT}typedef {value} {name};')
+            elif isinstance(value, EnumValue):
+                lines.append(f'{INDENT}static const {value.type} {name} = {value.value};')
+            else:
+                kind = 'bool' if isinstance(value, bool) else 'int'
+                lines.append(f'{INDENT}static const {kind} {name} = {str(value).lower()};')
+        return [*lines, '};']
+
+    def wrapper(self, node) -> list[str]:
+        if not node.memories:
+            return []
+        parameters = [f'hls::stream<{t}> &{name}' for t, name in zip(tokens_of(node), self._streams(node))]
+        lines = [f'inline void {self.name}{node.index}({", ".join(parameters)}) {{', f'{INDENT}#pragma HLS INLINE off']
+        for memory in node.memories:
+            lines += [INDENT + line for line in self.memory(node, memory)]
+        arguments = ', '.join([*self._streams(node), *self.arguments(node)])
+        return [*lines, f'{INDENT}{self.callee(node)}({arguments});', '}']
+
+    def memory(self, node, memory: Memory) -> list[str]:
+        """The declaration of a RAM, or where a ROM lives."""
+        if memory.kind == 'rom':
+            rom = node.weights[memory.name].name
+            return [f'#pragma HLS BIND_STORAGE variable={rom} type=rom_1p impl={memory.impl}'] if memory.words > 1 else []
+        element = f'nnet::ext::int_t<{memory.width}, {str(memory.signed).lower()}>'
+        banks = f'[{memory.banks}]' if memory.banks > 1 else ''
+        lines = [f'{element} {memory.name}{banks}[{memory.words}][{memory.lanes}];']
+        if memory.impl == 'registers':
+            return [*lines, f'#pragma HLS ARRAY_PARTITION variable={memory.name} complete dim=0']
+        if banks:
+            lines.append(f'#pragma HLS ARRAY_PARTITION variable={memory.name} complete dim=1')
+        lines.append(f'#pragma HLS ARRAY_RESHAPE variable={memory.name} complete dim={3 if banks else 2}')
+        return [*lines, f'#pragma HLS BIND_STORAGE variable={memory.name} type=ram_s2p impl={memory.impl}']
+
+    def callee(self, node) -> str:
+        return f'nnet::ext::{self.name}<{", ".join([*tokens_of(node), f"config{node.index}"])}>'
+
+    def arguments(self, node) -> list[str]:
+        """What the kernel takes after its streams: ROMs and RAMs, in the order in which the node declares them."""
+        return [node.weights[m.name].name if m.kind == 'rom' else m.name for m in node.memories]
+
+    def call(self, node, inputs: list[str], output: str) -> str:
+        """The call on the named streams."""
+        callee = f'{self.name}{node.index}' if node.memories else self.callee(node)
+        return f'{callee}({", ".join([*inputs, output])});'
+
+    def _streams(self, node) -> list[str]:
+        return (
+            ['data'] * (len(node.inputs) == 1)
+            + [f'data{i + 1}' for i in range(len(node.inputs))] * (len(node.inputs) > 1)
+            + ['res']
+        )
+
+    def parallel(self, node) -> list[str]:
+        """The DATAFLOW function for ``io_parallel``."""
+        inputs = [node.get_input_variable(i) for i in node.inputs]
+        variables = [*inputs, node.get_output_variable()]
+        arguments = [f'{v.type.name} {v.name}[{v.size_cpp()}]' for v in variables]
+        lines = [f'inline void parallel{node.index}({", ".join(arguments)}) {{', f'{INDENT}#pragma HLS DATAFLOW']
+        tokens = tokens_of(node)
+        for v, token in zip(variables, tokens):
+            lines.append(f'{INDENT}hls::stream<{token}> {v.name}_s("{v.name}_s");')
+            lines.append(f'{INDENT}#pragma HLS STREAM variable={v.name}_s depth=2')
+        for v, token in zip(inputs, tokens):
+            lines.append(f'{INDENT}nnet::ext::to_stream<{v.type.name}, {token}, {v.size()}>({v.name}, {v.name}_s);')
+        output = variables[-1]
+        lines.append(INDENT + self.call(node, [f'{v.name}_s' for v in inputs], f'{output.name}_s'))
+        lines.append(
+            f'{INDENT}nnet::ext::from_stream<{tokens[-1]}, {output.type.name}, {output.size()}>'
+            f'({output.name}_s, {output.name});'
+        )
+        return [*lines, '}']
+
+
+def tokens_of(node) -> list[str]:
+    """The C++ types of the beats of a node's inputs and of its output."""
+    inputs = [token_type(node.get_input_variable(t), node.lanes_in(i)) for i, t in enumerate(node.inputs)]
+    return [*inputs, token_type(node.get_output_variable(), lanes_of(node))]
+
+
+def token_type(variable, lanes: int) -> str:
+    """C++ type of a beat of a tensor, whether the tensor is a stream or an array."""
+    if hasattr(variable.type, 'n_elem'):
+        return variable.type.name
+    return f'nnet::array<{variable.type.name}, {lanes}>'
+
+
+def multiplier(node) -> EnumValue:
+    """The ``multiplier`` member of a kernel's config, from the node's ``mult_impl`` attribute."""
+    return EnumValue('nnet::ext::mult_impl', 'nnet::ext::mult_' + node.get_attr('mult_impl', 'auto'))
+
+
+def cpp_type(stored: FixedType) -> str:
+    """The ``ap_fixed`` of a fixed-point type."""
+    return str(stored)
+
+
+def templates(kernel_class: type[HLSKernel]) -> tuple[type, type]:
+    """The two hls4ml templates of a kernel: of its config and of its call."""
+    kernel = kernel_class()
+
+    class Config(LayerConfigTemplate):
+        def __init__(self):
+            super().__init__(kernel.node)
+
+        def format(self, node):
+            lines = kernel.config(node)
+            if _is_parallel(node):
+                lines = [*lines, *kernel.parallel(node)]
+            return '\n'.join(lines) + '\n'
+
+    class Call(FunctionCallTemplate):
+        def __init__(self):
+            super().__init__(kernel.node)
+
+        def transform(self, model, node):
+            super().transform(model, node)
+            node.set_attr('include_header', kernel.headers(node))
+            return False
+
+        def format(self, node):
+            inputs = [node.get_input_variable(i).name for i in node.inputs]
+            output = node.get_output_variable().name
+            if _is_parallel(node):
+                return f'parallel{node.index}({", ".join([*inputs, output])});'
+            return kernel.call(node, inputs, output)
+
+    return Config, Call
+
+
+def _is_parallel(node) -> bool:
+    return node.model.config.get_config_value('IOType') == 'io_parallel'

@@ -1,0 +1,13 @@
+"""The parts of a repack."""
+
+from pathlib import Path
+
+from hls4ml_ext.layers.repack import hls
+from hls4ml_ext.registry import Operation
+
+OPERATION = Operation(
+    name='repack',
+    nodes=(hls.ExactRepack,),
+    kernels=(hls.RepackKernel,),
+    headers=(Path(__file__).parent / 'nnet_repack_ext.h',),
+)

@@ -1,0 +1,43 @@
+"""Gives each stream the type of its beats: hls4ml packs whole pixels."""
+
+from __future__ import annotations
+
+from hls4ml.model.optimizer import ModelOptimizerPass
+
+from hls4ml_ext.errors import ConversionError
+from hls4ml_ext.layers.core import ExactLayer
+from hls4ml_ext.layers.core.node import lanes_of
+
+MAX_BITS = 4096
+"""Widest beat that Vitis HLS makes of a struct (HLS 214-256)."""
+
+
+class BeatTypes(ModelOptimizerPass):
+    """Sets the number of elements of each stream's type to the lanes of its node, and refuses beats that are too wide."""
+
+    name = 'beat_types'
+
+    def __init__(self):
+        pass
+
+    def transform(self, model):
+        nodes = list(model.get_layers())
+        if model.config.get_config_value('IOType') != 'io_stream' or not any(isinstance(n, ExactLayer) for n in nodes):
+            return False
+        lanes: dict[str, int] = {}
+        for node in nodes:
+            copied = lanes.get(node.inputs[0]) if node.inputs and not isinstance(node, ExactLayer) else None
+            for out in node.outputs:
+                lanes[out] = copied or lanes_of(node)
+                variable = node.get_output_variable(out)
+                bits = lanes[out] * variable.type.precision.width
+                if bits > MAX_BITS:
+                    raise ConversionError(
+                        node.name,
+                        f'a beat of its output has {lanes[out]} lanes of {variable.type.precision.width} bits, {bits} in all, '
+                        f'and Vitis HLS takes at most {MAX_BITS}',
+                        'Raise its ReuseFactor, or lower PE',
+                    )
+                if hasattr(variable.type, 'n_elem'):
+                    variable.type.n_elem = lanes[out]
+        return False
