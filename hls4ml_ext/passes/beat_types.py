@@ -6,10 +6,8 @@ from hls4ml.model.optimizer import ModelOptimizerPass
 
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.layers.core import ExactLayer
+from hls4ml_ext.layers.core.folding import MAX_BEAT_BITS
 from hls4ml_ext.layers.core.node import lanes_of
-
-MAX_BITS = 4096
-"""Widest beat that Vitis HLS makes of a struct (HLS 214-256)."""
 
 
 class BeatTypes(ModelOptimizerPass):
@@ -31,11 +29,10 @@ class BeatTypes(ModelOptimizerPass):
                 lanes[out] = copied or lanes_of(node)
                 variable = node.get_output_variable(out)
                 bits = lanes[out] * variable.type.precision.width
-                if bits > MAX_BITS:
+                if bits > MAX_BEAT_BITS:
                     raise ConversionError(
                         node.name,
-                        f'a beat of its output has {lanes[out]} lanes of {variable.type.precision.width} bits, {bits} in all, '
-                        f'and Vitis HLS takes at most {MAX_BITS}',
+                        f'a beat of its output has {bits} bits ({lanes[out]} lanes), and Vitis HLS takes at most {MAX_BEAT_BITS}',
                         'Raise its ReuseFactor, or lower PE',
                     )
                 if hasattr(variable.type, 'n_elem'):

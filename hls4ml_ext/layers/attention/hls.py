@@ -12,7 +12,8 @@ from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType, Range, power_of_two, range_of
 from hls4ml_ext.layers.attention.tables import ceil_log2
 from hls4ml_ext.layers.convolution.folding import choose_folding, storage_pragmas, weight_attributes, weight_settings
-from hls4ml_ext.layers.convolution.hls import add_conv2d, pointwise_window
+from hls4ml_ext.layers.convolution.lowering import add_conv2d
+from hls4ml_ext.layers.convolution.window import pointwise_window
 from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
 from hls4ml_ext.layers.core.templates import EnumValue, multiplier
 

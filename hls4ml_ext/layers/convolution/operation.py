@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.convolution import hls
+from hls4ml_ext.layers.convolution import hls, lowering
 from hls4ml_ext.registry import Operation
 
 HERE = Path(__file__).parent
@@ -10,24 +10,16 @@ HERE = Path(__file__).parent
 OPERATION = Operation(
     name='convolution',
     lowerings={
-        'qkeras.qconvolutional.QConv2D': hls.lower_conv2d,
-        'qkeras.qconvolutional.QDepthwiseConv2D': hls.lower_depthwise_conv2d,
-        'qkeras.qlayers.QDense': hls.lower_dense,
+        'qkeras.qconvolutional.QConv2D': lowering.lower_conv2d,
+        'qkeras.qconvolutional.QDepthwiseConv2D': lowering.lower_depthwise_conv2d,
+        'qkeras.qlayers.QDense': lowering.lower_dense,
     },
     nodes=(hls.ExactConv2D, hls.ExactDepthwiseConv2D, hls.ExactDense),
-    templates=(
-        hls.Conv2DConfigTemplate,
-        hls.Conv2DFunctionTemplate,
-        hls.DepthwiseConv2DConfigTemplate,
-        hls.DepthwiseConv2DFunctionTemplate,
-        hls.DenseConfigTemplate,
-        hls.DenseFunctionTemplate,
-    ),
+    kernels=(hls.Conv2DKernel, hls.DepthwiseConv2DKernel, hls.DenseKernel),
     headers=(
         HERE.parent / 'core' / 'nnet_ext.h',
-        HERE / 'nnet_sliding_window.h',
-        HERE / 'nnet_conv2d_ext.h',
-        HERE / 'nnet_depthwise_conv2d_ext.h',
-        HERE / 'nnet_dense_ext.h',
+        HERE / 'nnet_window_ext.h',
+        HERE / 'nnet_matvec_ext.h',
+        HERE / 'nnet_depthwise_ext.h',
     ),
 )

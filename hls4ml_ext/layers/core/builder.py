@@ -215,16 +215,10 @@ class GraphBuilder:
             node.set_attr('rounded', True)
             node.set_attr('output_of', '')  # the layer before the quantizer has no tensor of its own any more
             return tensor
-        acc_width = source.range.signed_bits
         return self.add(
-            layer_map['ExactQuantize'],
-            name,
-            [tensor],
-            result,
-            out_shape=self.shape(tensor),
-            acc_width=acc_width,
-            rounded=True,
-        )
+            layer_map['ExactQuantize'], name, [tensor], result,
+            out_shape=self.shape(tensor), acc_width=source.range.signed_bits, rounded=True,
+        )  # fmt: skip
 
     def only_consumer(self, layer) -> bool:
         """Is the layer that is being lowered the only consumer of its first input?"""

@@ -16,6 +16,10 @@ CHOICES = {
 """Keys of ``hls_config``: the node's attribute, and the values that it may have."""
 
 
+MAX_BEAT_BITS = 4096
+"""Widest beat that Vitis HLS makes of a struct (HLS 214-256)."""
+
+
 @dataclass(frozen=True)
 class Folding:
     """SIMD inputs times PE outputs in a cycle.
@@ -49,7 +53,7 @@ def slices(n: int) -> dict[int, int]:
     return {d: n // d for d in divisors(n)}
 
 
-def choose_folding(graph, name: str, possible: list[Folding]) -> Folding:
+def choose_folding(graph, name: str, possible: list[Folding], widths: tuple[int, int] = (1, 1)) -> Folding:
     """The folding of a layer: its configured SIMD and PE, else what its ReuseFactor allows with the narrowest streams.
 
     As stock hls4ml does, a ReuseFactor that doesn't divide the layer is replaced by the nearest smaller one; it affects
@@ -59,6 +63,7 @@ def choose_folding(graph, name: str, possible: list[Folding]) -> Folding:
         graph: The :class:`~hls4ml_ext.layers.core.GraphBuilder`.
         name: Name of the layer.
         possible: What the layer can do.
+        widths: Bits of an input and of an unrounded output: beats stay below :data:`MAX_BEAT_BITS`, if PE and SIMD allow it.
 
     Raises:
         ConversionError: if SIMD, PE or ReuseFactor is not a positive integer, or SIMD or PE doesn't divide the layer.
@@ -66,6 +71,9 @@ def choose_folding(graph, name: str, possible: list[Folding]) -> Folding:
     simd, _ = _setting(graph, name, 'SIMD')
     pe, _ = _setting(graph, name, 'PE')
     reuse, by_name = _setting(graph, name, 'ReuseFactor', 1)
+    narrow = [f for f in possible if max(f.simd * widths[0], f.pe * widths[1]) <= MAX_BEAT_BITS]
+    if simd is None and pe is None and narrow:
+        possible = narrow
     fitting = [f for f in possible if simd in (None, f.simd)]
     if not fitting:
         raise ConversionError(name, f'SIMD is {simd}', f'Use one of {_some({f.simd for f in possible})}')

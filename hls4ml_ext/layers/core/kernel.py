@@ -8,6 +8,8 @@ streams and back.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 
 from hls4ml_ext.fixed import FixedType
@@ -15,6 +17,23 @@ from hls4ml_ext.layers.core.memory import Memory
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
 
 INDENT = '    '
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of a kernel, a function with a loop of its own.
+
+    Args:
+        function: Name of the C++ function template in ``nnet::ext``.
+        memories: The node's memories that it uses, in the order in which it takes them.
+        result: The member of the config struct that is the type of its beats; '' for the last one, which gives the node's.
+        depth: Of the stream to the next process.
+    """
+
+    function: str
+    memories: tuple[str, ...] = ()
+    result: str = ''
+    depth: int = 2
 
 
 class EnumValue:
@@ -64,15 +83,55 @@ class HLSKernel:
                 lines.append(f'{INDENT}static const {kind} {name} = {str(value).lower()};')
         return [*lines, '};']
 
+    def processes(self, node) -> list[Process]:
+        """The processes that the data go through, one behind the other; most kernels are a single one."""
+        return [Process(self.name, tuple(m.name for m in node.memories))]
+
     def wrapper(self, node) -> list[str]:
-        if not node.memories:
-            return []
-        parameters = [f'hls::stream<{t}> &{name}' for t, name in zip(tokens_of(node), self._streams(node))]
-        lines = [f'inline void {self.name}{node.index}({", ".join(parameters)}) {{', f'{INDENT}#pragma HLS INLINE off']
-        for memory in node.memories:
-            lines += [INDENT + line for line in self.memory(node, memory)]
-        arguments = ', '.join([*self._streams(node), *self.arguments(node)])
-        return [*lines, f'{INDENT}{self.callee(node)}({arguments});', '}']
+        """A function for each process that has memories, and one for all of them."""
+        processes = self.processes(node)
+        name, inputs, (*sources, result) = self.function(node), self._inputs(node), tokens_of(node)
+        if len(processes) == 1:
+            return self._process(node, name, processes[0], inputs, [*sources, result]) if node.memories else []
+        lines, calls = [], []
+        for i, process in enumerate(processes):
+            last = i == len(processes) - 1
+            target = result if last else f'config{node.index}::{process.result}'
+            names = inputs if i == 0 else [f'{processes[i - 1].function}_s']
+            output = 'res' if last else f'{process.function}_s'
+            lines += self._process(
+                node, f'{name}_{process.function}', process, inputs if i == 0 else ['data'], [*sources, target]
+            )
+            if not last:
+                calls.append(f'hls::stream<{target}> {output}("{name}_{process.function}");')
+                calls.append(f'#pragma HLS STREAM variable={output} depth={process.depth}')
+            calls.append(f'{name}_{process.function}({", ".join([*names, output])});')
+            sources = [target]
+        return [
+            *lines,
+            self._signature(name, inputs, tokens_of(node)),
+            f'{INDENT}#pragma HLS DATAFLOW',
+            *(INDENT + c for c in calls),
+            '}',
+        ]
+
+    def function(self, node) -> str:
+        """The name of the node's own C++ function."""
+        return f'{self.name}{node.index}'
+
+    def _process(self, node, name: str, process: Process, inputs: list[str], tokens: list[str]) -> list[str]:
+        memories = {m.name: m for m in node.memories}
+        lines = [self._signature(name, inputs, tokens), f'{INDENT}#pragma HLS INLINE off']
+        for memory in process.memories:
+            lines += [INDENT + line for line in self.memory(node, memories[memory])]
+        arguments = [*inputs, 'res', *(self.argument(node, memories[memory]) for memory in process.memories)]
+        callee = f'nnet::ext::{process.function}<{", ".join([*tokens, f"config{node.index}"])}>'
+        return [*lines, f'{INDENT}{callee}({", ".join(arguments)});', '}']
+
+    @staticmethod
+    def _signature(name: str, inputs: list[str], tokens: list[str]) -> str:
+        parameters = [f'hls::stream<{token}> &{stream}' for token, stream in zip(tokens, [*inputs, 'res'])]
+        return f'inline void {name}({", ".join(parameters)}) {{'
 
     def memory(self, node, memory: Memory) -> list[str]:
         """The declaration of a RAM, or where a ROM lives."""
@@ -89,24 +148,21 @@ class HLSKernel:
         lines.append(f'#pragma HLS ARRAY_RESHAPE variable={memory.name} complete dim={3 if banks else 2}')
         return [*lines, f'#pragma HLS BIND_STORAGE variable={memory.name} type=ram_s2p impl={memory.impl}']
 
-    def callee(self, node) -> str:
-        return f'nnet::ext::{self.name}<{", ".join([*tokens_of(node), f"config{node.index}"])}>'
-
-    def arguments(self, node) -> list[str]:
-        """What the kernel takes after its streams: ROMs and RAMs, in the order in which the node declares them."""
-        return [node.weights[m.name].name if m.kind == 'rom' else m.name for m in node.memories]
+    def argument(self, node, memory: Memory) -> str:
+        """What a memory is called in C++."""
+        return node.weights[memory.name].name if memory.kind == 'rom' else memory.name
 
     def call(self, node, inputs: list[str], output: str) -> str:
         """The call on the named streams."""
-        callee = f'{self.name}{node.index}' if node.memories else self.callee(node)
+        callee = f'nnet::ext::{self.name}<{", ".join([*tokens_of(node), f"config{node.index}"])}>'
+        if node.memories or len(self.processes(node)) > 1:
+            callee = self.function(node)
         return f'{callee}({", ".join([*inputs, output])});'
 
-    def _streams(self, node) -> list[str]:
-        return (
-            ['data'] * (len(node.inputs) == 1)
-            + [f'data{i + 1}' for i in range(len(node.inputs))] * (len(node.inputs) > 1)
-            + ['res']
-        )
+    @staticmethod
+    def _inputs(node) -> list[str]:
+        n = len(node.inputs)
+        return ['data'] if n == 1 else [f'data{i + 1}' for i in range(n)]
 
     def parallel(self, node) -> list[str]:
         """The DATAFLOW function for ``io_parallel``."""

@@ -71,6 +71,7 @@ template <int W, bool S = true> using int_t = typename int_of<W, S>::type;
 template <class T> using stored_t = int_t<fixed_traits<T>::width, fixed_traits<T>::is_signed>;
 
 constexpr int max_of(int a, int b) { return a > b ? a : b; }
+constexpr int min_of(int a, int b) { return a < b ? a : b; }
 constexpr int ceil_div(int a, int b) { return (a + b - 1) / b; }
 // Bits that count from 0 to n - 1 (at least one).
 constexpr int bits_for(int n) { return n <= 2 ? 1 : 1 + bits_for((n + 1) / 2); }

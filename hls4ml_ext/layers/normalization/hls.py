@@ -9,7 +9,7 @@ from hls4ml_ext import quantizers
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.convolution.folding import choose_folding, storage_pragmas, weight_attributes, weight_settings
-from hls4ml_ext.layers.convolution.hls import sum_of_products
+from hls4ml_ext.layers.convolution.lowering import sum_of_products
 from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
 from hls4ml_ext.layers.core.templates import multiplier
 from hls4ml_ext.layers.normalization import tables
