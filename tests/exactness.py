@@ -108,23 +108,35 @@ def as_list(x) -> list:
 
 
 def mixed_reuse(model, seed: int = 0, **kwargs) -> dict:
-    """An ``hls_config`` with a different valid reuse factor, storage and multiplier for each layer.
+    """An ``hls_config`` with a different valid folding, storage and multiplier for each layer.
 
     Args:
-        kwargs: For :func:`hls4ml_ext.config_from_model`.
+        kwargs: For :func:`hls4ml_ext.convert`.
     """
-    from hls4ml_ext.layers.convolution.folding import foldings
-
     rng = np.random.default_rng(seed)
-    config = hls4ml_ext.config_from_model(model, **kwargs)
-    largest = hls4ml_ext.config_from_model(model, default_reuse_factor=10**9, **kwargs)['LayerName']
-    for name, settings in config['LayerName'].items():
+    layers = {}
+    for node in all_layers(hls4ml_ext.convert(model, output_dir='unwritten', **kwargs)):
+        settings = dict(node.settings)
+        if node.possible_foldings():
+            folding = node.possible_foldings()[rng.integers(len(node.possible_foldings()))]
+            settings |= {'ReuseFactor': folding.reuse, 'SIMD': folding.simd, 'PE': folding.pe}
+            for key in ('SIMD', 'PE') if rng.random() < 0.3 else ():
+                del settings[key]
         if 'WeightStorage' in settings:
-            top = largest[name]['ReuseFactor']
-            settings['ReuseFactor'] = int(rng.choice(list(foldings(1, top))))
             settings['WeightStorage'] = str(rng.choice(['auto', 'bram', 'lutram']))
             settings['MultImpl'] = str(rng.choice(['auto', 'dsp', 'lut']))
-    return config
+        layers[node.name] = settings
+    return {'LayerName': layers}
+
+
+def all_layers(hls_model):
+    """The exact layers of a converted model, and those inside of them."""
+    from hls4ml_ext.layers.core import ExactLayer
+
+    found = [n for n in hls_model.get_layers() if isinstance(n, ExactLayer)]
+    for node in found:
+        found += node.inner_layers()
+    return [n for n in found if not n.inserted]
 
 
 def convert(model, directory, io_type='io_stream', backend='Vitis', reuse=1, **kwargs):

@@ -32,7 +32,7 @@ class BeatTypes(ModelOptimizerPass):
                 if bits > MAX_BEAT_BITS:
                     raise ConversionError(
                         node.name,
-                        f'a beat of its output has {bits} bits ({lanes[out]} lanes), and Vitis HLS takes at most {MAX_BEAT_BITS}',
+                        f'a beat of its output has {bits} bits, and Vitis HLS takes at most {MAX_BEAT_BITS}',
                         'Raise its ReuseFactor, or lower PE',
                     )
                 if hasattr(variable.type, 'n_elem'):

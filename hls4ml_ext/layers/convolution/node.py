@@ -143,6 +143,9 @@ class ExactConv2D(WindowMixin, MatrixLayer):
     def last_input_of(self, i: int = 0):
         return self.window.last_input_of(self.fold_out, whole_pixel=True)
 
+    def possible_foldings(self):
+        return list(self.foldings({name: self.get_attr(name) for name in WINDOW}, self.get_attr('n_out')))
+
     @staticmethod
     def foldings(geometry: dict[str, int], n_out: int) -> dict[Folding, str]:
         """The possible foldings, each with the kind of window that it needs."""
@@ -181,6 +184,9 @@ class ExactDepthwiseConv2D(WindowMixin, WeightedLayer):
     def last_input_of(self, i: int = 0):
         return self.window.last_input_of(self.fold_out, whole_pixel=False)
 
+    def possible_foldings(self):
+        return list(self.foldings({name: self.get_attr(name) for name in WINDOW}))
+
     @staticmethod
     def foldings(geometry: dict[str, int]) -> dict[Folding, str]:
         """The possible foldings, each with the kind of window that it needs."""
@@ -199,6 +205,10 @@ class ExactDense(MatrixLayer):
 
     def last_input_of(self, i: int = 0):
         return np.full(self.n_beats, self.input_beats() - 1)
+
+    def possible_foldings(self):
+        *pixels, n_chan = self.input_shape()
+        return self.foldings(n_chan, int(np.prod(pixels)), self.get_attr('n_out'))
 
     @staticmethod
     def foldings(n_chan: int, n_pixels: int, n_out: int) -> list[Folding]:

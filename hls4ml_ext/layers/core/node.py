@@ -9,6 +9,7 @@ from hls4ml.model.attributes import Attribute
 from hls4ml.model.layers import Layer
 
 from hls4ml_ext.fixed import FixedType
+from hls4ml_ext.layers.core.folding import Folding
 from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.rom import RomVariable
 
@@ -41,6 +42,9 @@ class ExactLayer(Layer):
 
     fuses_quantizer = True
     free_lanes = True
+
+    inserted = False
+    """Whether a pass of ours put it into the graph: users did not ask for it, and set nothing of it."""
 
     _expected_attributes = [
         Attribute('out_shape', value_type=(list, tuple)),
@@ -157,6 +161,10 @@ class ExactLayer(Layer):
     def settings(self) -> dict:
         """The keys of ``hls_config`` that this node reads, with their values."""
         return {}
+
+    def possible_foldings(self) -> list[Folding]:
+        """The foldings among which its settings choose; none where there is nothing to fold."""
+        return []
 
     def inner_layers(self) -> list[ExactLayer]:
         """The layers that this one is made of."""

@@ -69,7 +69,8 @@ class ExactConfigTemplate(LayerConfigTemplate):
             lines.append(f'    nnet::ext::to_stream<{v.type.name}, {token_type(v)}, {v.size()}>({v.name}, {v.name}_s);')
         lines += ['    ' + line for line in kernel_call(node, [f'{v.name}_s' for v in inputs], f'{output.name}_s')]
         lines.append(
-            f'    nnet::ext::from_stream<{token_type(output)}, {output.type.name}, {output.size()}>({output.name}_s, {output.name});'
+            f'    nnet::ext::from_stream<{token_type(output)}, {output.type.name}, {output.size()}>'
+            f'({output.name}_s, {output.name});'
         )
         return lines + ['}']
 

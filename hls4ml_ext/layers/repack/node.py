@@ -17,6 +17,7 @@ class ExactRepack(ExactLayer):
 
     kind = 'repack'
     fuses_quantizer = False
+    inserted = True
     free_lanes = False
     _expected_attributes = [Attribute('lanes_from', value_type=int)]
 

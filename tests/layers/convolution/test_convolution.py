@@ -212,63 +212,84 @@ def test_worst_case_sums(tmp_path):
     assert (y == 36 + 3.96875).all()
 
 
-@pytest.mark.parametrize('reuse', [1, 2, 3, 4, 6, 9, 12, 18, 36, 72, 108, 216])
-def test_every_folding_has_the_same_result(reuse, tmp_path):
-    """Each reuse factor of a 27 x 8 layer: here as the order of its weights, by a simulation of the kernel in NumPy."""
-    from hls4ml_ext.layers.convolution.folding import foldings
-    from hls4ml_ext.layers.convolution.hls import pointwise_weights
+@pytest.mark.parametrize('simd', [1, 3, 9, 27])
+@pytest.mark.parametrize('pe', [1, 2, 4, 8])
+def test_words_of_the_weight_rom(simd, pe):
+    """A matrix times a vector, word by word as the kernel reads them: here in NumPy."""
+    from hls4ml_ext.layers.convolution.lowering import matrix_words
 
-    fold_in, fold_out = foldings(27, 8)[reuse]
-    assert fold_in * fold_out == reuse
-    rng = np.random.default_rng(reuse)
+    rng = np.random.default_rng(simd * pe)
     x, w = rng.integers(-9, 9, 27), rng.integers(-9, 9, (27, 8))
-    rom = pointwise_weights(w, fold_in, fold_out)
-    simd, pe = 27 // fold_in, 8 // fold_out
-    result = np.zeros(8, int)
-    for i in range(fold_out):
-        for k in range(fold_in):
-            word = rom[(i * fold_in + k) * simd * pe :][: simd * pe].reshape(pe, simd)
-            result[i * pe : (i + 1) * pe] += word @ x[k * simd : (k + 1) * simd]
+    words = matrix_words(w, simd, pe)
+    assert words.shape == (27 // simd * (8 // pe), simd * pe)
+    result, address = np.zeros(8, int), 0
+    for i in range(8 // pe):
+        for k in range(27 // simd):
+            result[i * pe : (i + 1) * pe] += words[address].reshape(pe, simd) @ x[k * simd : (k + 1) * simd]
+            address += 1
     assert (result == x @ w).all()
 
 
-class TestReuseFactors(ExactnessTest):
-    """Every way to fold a layer, in hardware."""
+@pytest.mark.parametrize('reuse', [1, 2, 4, 6, 9, 16, 100, 10**6])
+def test_a_reuse_factor_has_the_narrowest_streams(reuse, tmp_path):
+    model = branches((4, 4, 16), {'conv': conv('conv', 1, filters=32)})
+    hls_model = convert(model, tmp_path / 'p', reuse=reuse)
+    node = next(n for n in hls_model.get_layers() if n.name == 'conv')
+    alike = [f for f in node.possible_foldings() if f.reuse == node.reuse]
+    assert node.reuse == max(f.reuse for f in node.possible_foldings() if f.reuse <= reuse)
+    assert node.get_attr('simd') + node.get_attr('pe') == min(f.simd + f.pe for f in alike)
+    assert node.multipliers * node.reuse == 16 * 32
+    assert (node.lanes_in(), node.lanes_out) == (node.get_attr('simd'), node.get_attr('pe'))
+
+
+class TestFoldings(ExactnessTest):
+    """Every way to fold a layer, in hardware: all SIMD and PE, windows in parallel and in series."""
 
     io_types = ('io_stream',)
 
-    def test_equals_keras(self, tmp_path):
-        from hls4ml_ext.layers.convolution.folding import foldings
-
-        valid = list(foldings(3 * 3 * 2, 6))
-        layers = {f'reuse{r}': conv(f'reuse{r}', 3, filters=6) for r in valid}
-        layers |= {f'depthwise{r}': depthwise(f'depthwise{r}', 3) for r in (1, 2)}
-        model = branches((4, 5, 2), layers)
-        config = {'LayerName': {name: {'ReuseFactor': int(name.strip('depthwisru'))} for name in layers}}
+    @pytest.mark.parametrize('stride', [1, 2])
+    @pytest.mark.parametrize('make', [conv, depthwise])
+    def test_equals_keras(self, make, stride, tmp_path):
+        shape = (5, 6, 4)
+        one = convert(branches(shape, {'l': make('l', 3, stride)}), tmp_path / 'one')
+        possible = next(n for n in one.get_layers() if n.name == 'l').possible_foldings()
+        layers = {f'fold{i}': make(f'fold{i}', 3, stride) for i in range(len(possible))}
+        config = {'LayerName': {f'fold{i}': {'SIMD': f.simd, 'PE': f.pe} for i, f in enumerate(possible)}}
+        model = branches(shape, layers)
         hls_model = convert(model, tmp_path / 'project', hls_config=config)
-        assert {n.name: n.reuse for n in hls_model.get_layers() if n.name in layers} == {
-            name: settings['ReuseFactor'] for name, settings in config['LayerName'].items()
-        }
-        assert_exact(model, hls_model, images((4, 5, 2), 3), hardware_integers=True)
+        nodes = {n.name: n for n in hls_model.get_layers() if n.name in layers}
+        assert [nodes[f'fold{i}'].reuse for i in range(len(possible))] == [f.reuse for f in possible]
+        assert len(possible) >= 6
+        assert_exact(model, hls_model, images(shape, 3), hardware_integers=stride == 2)
 
 
 def test_invalid_reuse_factor_is_changed_with_a_warning(tmp_path):
     model = branches((4, 4, 2), {'conv': conv('conv', 3, filters=4)})
-    with pytest.warns(UserWarning, match=r"'conv': ReuseFactor 7 is not possible, using 6\. Possible: 1, 2, 3, 4, 6, 8"):
+    with pytest.warns(UserWarning, match=r"'conv': ReuseFactor 7 is not possible, using 4\. Possible: 1, 2, 4, 8, 9"):
         hls_model = convert(model, tmp_path / 'p', hls_config={'LayerName': {'conv': {'ReuseFactor': 7}}})
-    assert next(n for n in hls_model.get_layers() if n.name == 'conv').reuse == 6
+    assert next(n for n in hls_model.get_layers() if n.name == 'conv').reuse == 4
 
 
 def test_invalid_reuse_factor_of_the_model_is_silent(tmp_path, recwarn):
     model = branches((4, 4, 2), {'conv': conv('conv', 3, filters=4)})
     hls_model = convert(model, tmp_path / 'p', hls_config={'Model': {'ReuseFactor': 7}})
-    assert next(n for n in hls_model.get_layers() if n.name == 'conv').reuse == 6
+    assert next(n for n in hls_model.get_layers() if n.name == 'conv').reuse == 4
     assert not [w for w in recwarn if 'ReuseFactor' in str(w.message)]
 
 
 @pytest.mark.parametrize(
     ('key', 'value'),
-    [('ReuseFactor', 0), ('ReuseFactor', -1), ('ReuseFactor', 1.5), ('ReuseFactor', True), ('ReuseFactor', 'many')]
+    [
+        ('ReuseFactor', 0),
+        ('SIMD', 0),
+        ('SIMD', 5),
+        ('PE', 7),
+        ('PE', 'all'),
+        ('ReuseFactor', -1),
+        ('ReuseFactor', 1.5),
+        ('ReuseFactor', True),
+        ('ReuseFactor', 'many'),
+    ]
     + [('WeightStorage', 'uram'), ('MultImpl', 'fast')],
 )
 def test_bad_setting(key, value, tmp_path):
@@ -287,7 +308,7 @@ def test_storage_of_weights(storage, reuse, impl, tmp_path):
     config = {'LayerName': {'conv': {'ReuseFactor': reuse, 'WeightStorage': storage, 'MultImpl': 'dsp'}}}
     hls_model = convert(model, tmp_path / 'p', hls_config=config)
     hls_model.write()
-    top = (tmp_path / 'p/firmware/myproject.cpp').read_text()
+    top = (tmp_path / 'p/firmware/parameters.h').read_text()
     weights = next(n for n in hls_model.get_layers() if n.name == 'conv').weights['weight'].name
     assert f'#pragma HLS BIND_STORAGE variable={weights} type=rom_1p impl={impl}' in top
     assert 'nnet::ext::mult_dsp' in (tmp_path / 'p/firmware/parameters.h').read_text()
