@@ -27,8 +27,9 @@ def node_facts(node) -> dict:
 
     Returns:
         dict: name, kernel (C++), shape and type of the output, parameters, weight_bits, table_bits, macs and cycles (for one
-        image; within an ODE block for one evaluation of its dynamics), multipliers, reuse_factor (None if it has none), and
-        the layers inside. An ODE block counts the parameters and multipliers of the layers inside, once.
+        image; within an ODE block for one evaluation of its dynamics), multipliers, dsp, bram_18k and uram (slices and
+        blocks, counted from products and memories), lanes (in and out), reuse_factor (None if it has none), and the layers inside.
+        An ODE block counts the parameters, multipliers and memories of the layers inside, once.
     """
     inner = [node_facts(n) for n in node.inner_layers()]
     facts = {
@@ -42,6 +43,10 @@ def node_facts(node) -> dict:
         'macs': int(node.macs),
         'cycles': int(node.cycles),
         'multipliers': int(node.multipliers),
+        'dsp': sum(p.dsp for p in node.products) + sum(layer['dsp'] for layer in inner),
+        'bram_18k': sum(m.bram18 for m in node.memories) + sum(layer['bram_18k'] for layer in inner),
+        'uram': sum(m.uram for m in node.memories) + sum(layer['uram'] for layer in inner),
+        'lanes': [node.lanes_in(), node.lanes_out],
         'reuse_factor': int(node.reuse) if hasattr(node, 'reuse') else None,
         'layers': inner,
     }
@@ -50,8 +55,8 @@ def node_facts(node) -> dict:
             width = weight.type.precision.width
             if width == 1 and not np.any(weight.data):  # a layer without it
                 continue
-            facts['table_bits' if name in TABLES else 'weight_bits'] += int(weight.data_length * width)
-            facts['parameters'] += 0 if name in TABLES else int(weight.data_length)
+            facts['table_bits' if name in TABLES else 'weight_bits'] += int(weight.data.size * width)
+            facts['parameters'] += 0 if name in TABLES else int(weight.data.size)
     return facts
 
 
@@ -59,7 +64,7 @@ def totals(layers: list[dict]) -> dict:
     """Sums over the layers of a model, and ``interval``: the cycles of the slowest one, which limit the throughput."""
     sums = {
         key: sum(layer[key] for layer in layers)
-        for key in ('parameters', 'weight_bits', 'table_bits', 'macs', 'multipliers')
+        for key in ('parameters', 'weight_bits', 'table_bits', 'macs', 'multipliers', 'dsp', 'bram_18k', 'uram')
     }
     slowest = max(layers, key=lambda layer: layer['cycles'])
     return {**sums, 'interval': slowest['cycles'], 'slowest': slowest['name']}

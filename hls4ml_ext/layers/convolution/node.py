@@ -65,7 +65,7 @@ class WeightedLayer(ExactLayer):
     @property
     def products(self):
         widths = (self.input_type().width, self.weights['weight'].stored_type.width)
-        return [Products(self.get_attr('simd') * self.get_attr('pe'), widths)]
+        return [Products(self.get_attr('simd') * self.get_attr('pe'), widths, self.get_attr('mult_impl', 'auto'))]
 
     @property
     def macs(self):

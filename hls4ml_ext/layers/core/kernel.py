@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 
-from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.core.memory import Memory
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
 
@@ -199,13 +198,9 @@ def token_type(variable, lanes: int) -> str:
 
 
 def multiplier(node) -> EnumValue:
-    """The ``multiplier`` member of a kernel's config, from the node's ``mult_impl`` attribute."""
-    return EnumValue('nnet::ext::mult_impl', 'nnet::ext::mult_' + node.get_attr('mult_impl', 'auto'))
-
-
-def cpp_type(stored: FixedType) -> str:
-    """The ``ap_fixed`` of a fixed-point type."""
-    return str(stored)
+    """The ``multiplier`` member of a kernel's config: where the node's products belong."""
+    impl = 'dsp' if any(p.uses_dsp for p in node.products) else 'lut'
+    return EnumValue('nnet::ext::mult_impl', f'nnet::ext::mult_{impl}')
 
 
 def templates(kernel_class: type[HLSKernel]) -> tuple[type, type]:

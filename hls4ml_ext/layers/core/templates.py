@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 
+from hls4ml_ext.layers.core.kernel import EnumValue, multiplier  # noqa: F401
+
 
 def token_type(var) -> str:
     """C++ type of one token of a tensor, whether the tensor is a stream or an array."""
@@ -75,13 +77,6 @@ class ExactConfigTemplate(LayerConfigTemplate):
         return lines + ['}']
 
 
-class EnumValue:
-    """A config member of a C++ enum type."""
-
-    def __init__(self, type: str, value: str):
-        self.type, self.value = type, value
-
-
 class ExactFunctionTemplate(FunctionCallTemplate):
     """Writes the call of the node's kernel."""
 
@@ -95,8 +90,3 @@ class ExactFunctionTemplate(FunctionCallTemplate):
             return f'parallel{node.index}({", ".join([*inputs, output])});'
         lines = kernel_call(node, inputs, output)
         return lines if len(lines) > 1 else lines[0]
-
-
-def multiplier(node) -> EnumValue:
-    """The ``multiplier`` member of a kernel's config, from the node's ``mult_impl`` attribute."""
-    return EnumValue('nnet::ext::mult_impl', 'nnet::ext::mult_' + node.get_attr('mult_impl', 'auto'))
