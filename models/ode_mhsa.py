@@ -21,11 +21,16 @@ SolverName = Literal['euler', 'midpoint', 'heun', 'rk4']
 
 
 class Stem(Section):
-    """The first convolution: ``filters`` of ``kernel_size`` squared, with a stride."""
+    """The first convolution: ``filters`` of ``kernel_size`` squared, with a stride.
+
+    Attributes:
+        pool: Whether a max pooling of 3x3, stride 2, follows, as in ResNet and BoTNet.
+    """
 
     filters: Count = 16
     kernel_size: Annotated[int, Field(strict=True, ge=1, le=11)] = 3
     strides: Annotated[int, Field(strict=True, ge=1, le=4)] = 1
+    pool: bool = False
 
 
 class ODE(Section):
@@ -77,6 +82,12 @@ PRESETS = {
         'mhsa': {'heads': 4, 'key_dim': 48, 'n_steps': 4},
     },
     '96x96': {
+        'stem': {'filters': 64, 'kernel_size': 7, 'strides': 2, 'pool': True},
+        'widths': [64, 128, 256],
+        'ode': {'n_steps': 4, 'depth': 2},
+        'mhsa': {'heads': 4, 'key_dim': 48, 'n_steps': 4},
+    },
+    '96x96-large': {
         'stem': {'filters': 64, 'kernel_size': 7, 'strides': 2},
         'widths': [64, 128, 256],
         'ode': {'n_steps': 4, 'depth': 2},
@@ -154,6 +165,8 @@ class Builder:
         x = chain(
             x, [*self.layers.convolution('stem', stem.filters, stem.kernel_size, stem.strides), self.layers.relu('stem_act')]
         )
+        if stem.pool:
+            x = keras.layers.MaxPooling2D(3, 2, padding='same', name='stem_pool')(x)
         for i, width in enumerate(knobs.widths, 1):
             if i > 1 or width != stem.filters:
                 name, strides = (f'down{i - 1}', 2) if i > 1 else ('widen', 1)
