@@ -52,7 +52,7 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
 def _layer_configs(node):
     from hls4ml_ext.layers.core import ExactLayer
 
-    if not isinstance(node, ExactLayer):
+    if not isinstance(node, ExactLayer) or len(node.outputs) > 1:  # a copy of a stream has nothing to set
         return
     yield node.name, {'Trace': False, **node.settings}
     for inner in node.inner_layers():

@@ -4,9 +4,10 @@
 """
 
 from hls4ml_ext.passes.beat_types import BeatTypes
+from hls4ml_ext.passes.copies import Copies
 from hls4ml_ext.passes.exact_graph import ExactGraph
 from hls4ml_ext.passes.fifo_depths import FifoDepths
 from hls4ml_ext.passes.lanes import Lanes
 
-EXACT = (ExactGraph, Lanes)
+EXACT = (ExactGraph, Lanes, Copies)
 TYPES = (BeatTypes, FifoDepths)

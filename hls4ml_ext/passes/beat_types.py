@@ -24,20 +24,18 @@ class BeatTypes(ModelOptimizerPass):
         nodes = list(model.get_layers())
         if model.config.get_config_value('IOType') != 'io_stream' or not any(isinstance(n, ExactLayer) for n in nodes):
             return False
-        lanes: dict[str, int] = {}
         for node in nodes:
-            copied = lanes.get(node.inputs[0]) if node.inputs and not isinstance(node, ExactLayer) else None
+            lanes = lanes_of(node)
             for out in node.outputs:
-                lanes[out] = copied or lanes_of(node)
                 variable = node.get_output_variable(out)
-                bits = lanes[out] * variable.type.precision.width
+                bits = lanes * variable.type.precision.width
                 if bits > MAX_BITS:
                     raise ConversionError(
                         node.name,
-                        f'a beat of its output has {lanes[out]} lanes of {variable.type.precision.width} bits, {bits} in all, '
+                        f'a beat of its output has {lanes} lanes of {variable.type.precision.width} bits, {bits} in all, '
                         f'and Vitis HLS takes at most {MAX_BITS}',
                         'Raise its ReuseFactor, or lower PE',
                     )
                 if hasattr(variable.type, 'n_elem'):
-                    variable.type.n_elem = lanes[out]
+                    variable.type.n_elem = lanes
         return False

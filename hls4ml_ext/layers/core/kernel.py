@@ -30,7 +30,7 @@ class HLSKernel:
     Attributes:
         node: The node class.
         name: Name of the C++ function template in ``nnet::ext``.
-        header: File name of its header.
+        header: File name of its header; '' if all of its C++ is written for the node.
     """
 
     node: type[ExactLayer] = None
