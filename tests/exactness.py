@@ -113,6 +113,8 @@ def mixed_reuse(model, seed: int = 0, **kwargs) -> dict:
     for name, settings in config['LayerName'].items():
         if 'WeightStorage' in settings:
             top = largest[name]['ReuseFactor']
+            for key in ('SIMD', 'PE'):  # they follow from the ReuseFactor
+                settings.pop(key, None)
             settings['ReuseFactor'] = int(rng.choice(list(foldings(1, top))))
             settings['WeightStorage'] = str(rng.choice(['auto', 'bram', 'lutram']))
             settings['MultImpl'] = str(rng.choice(['auto', 'dsp', 'lut']))

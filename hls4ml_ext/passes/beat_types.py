@@ -38,4 +38,10 @@ class BeatTypes(ModelOptimizerPass):
                     )
                 if hasattr(variable.type, 'n_elem'):
                     variable.type.n_elem = lanes
+        model.has_beat_types = True
         return False
+
+
+def has_beat_types(model) -> bool:
+    """Have the streams of this very object, which may have been loaded from a file, got their types?"""
+    return getattr(model, 'has_beat_types', False)

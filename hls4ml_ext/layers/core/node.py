@@ -65,6 +65,12 @@ class ExactLayer(Layer):
         """
         self.set_attr(name, RomVariable(f'{prefix}{self.index}', stored_type.to_hls4ml(), words))
 
+    def rom(self, name: str, storage: str = 'auto') -> Memory:
+        """The memory of a ROM that :meth:`add_rom` made."""
+        weights = self.weights[name]
+        stored = weights.stored_type
+        return Memory(name, weights.words, weights.lanes, stored.width, 'rom', stored.signed, storage)
+
     def get_layer_precision(self):
         # The type of a ROM's words is a template of ours, which needs no typedef.
         return {name: t for name, t in super().get_layer_precision().items() if not name.startswith('nnet::')}

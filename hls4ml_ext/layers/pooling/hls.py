@@ -1,175 +1,48 @@
-"""Graph nodes, templates and lowerings of pooling layers."""
+"""The C++ of pooling layers."""
 
 from __future__ import annotations
 
-import numpy as np
-from hls4ml.model.attributes import Attribute
-
-from hls4ml_ext.errors import ConversionError, ExtError
-from hls4ml_ext.fixed import Range, power_of_two, range_of
-from hls4ml_ext.layers.convolution.hls import WINDOW, WindowMixin, activation_of, window_attributes
-from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
-from hls4ml_ext.layers.core.node import tokens
-from hls4ml_ext.layers.core.templates import EnumValue
-
-POOLING = [
-    Attribute('op', value_type=str),  # 'max' or 'average'
-    Attribute('scale', value_type=int),  # stored integer of the factor after the sum
-    Attribute('scale_frac', value_type=int),
-]
+from hls4ml_ext.layers.convolution.hls import WINDOW
+from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate
+from hls4ml_ext.layers.core.kernel import EnumValue, HLSKernel
+from hls4ml_ext.layers.core.node import positions
+from hls4ml_ext.layers.pooling.node import ExactGlobalPooling2D, ExactPooling2D
 
 
-class ExactPooling2D(WindowMixin, ExactLayer):
-    """Pooling over a window; see ``nnet_pooling_ext.h``."""
-
-    free_lanes = False
-
-    kernel = 'pool2d'
-    header = 'nnet_utils/nnet_pooling_ext.h'
-    _expected_attributes = POOLING + [Attribute(name, value_type=int) for name in WINDOW]
-
-    @property
-    def cycles(self):
-        return self.n_positions
-
-    @property
-    def interval(self):
-        return 1
-
-    @property
-    def multipliers(self):
-        return 0 if self.get_attr('scale') == 1 else self.get_attr('n_chan')
+def _arithmetic(node) -> dict[str, object]:
+    """The members of a config that all kinds of pooling have."""
+    return {
+        'op': EnumValue('nnet::ext::pool_op', 'nnet::ext::pool_' + node.get_attr('op')),
+        'scale': int(node.get_attr('scale')),
+        'scale_frac': int(node.get_attr('scale_frac')),
+        'acc_width': int(node.get_attr('acc_width')),
+    }
 
 
-class ExactGlobalPooling2D(ExactLayer):
-    """Pooling over the whole image; see ``nnet_pooling_ext.h``."""
-
-    free_lanes = False
-
-    kernel = 'global_pool2d'
-    header = 'nnet_utils/nnet_pooling_ext.h'
-    _expected_attributes = POOLING + [Attribute('n_chan', value_type=int), Attribute('n_pixels', value_type=int)]
-
-    @property
-    def cycles(self):
-        return self.get_attr('n_pixels')
-
-    multipliers = ExactPooling2D.multipliers
-
-    def last_input_of(self, i: int = 0):
-        return np.array([self.get_attr('n_pixels') - 1])
-
-
-class PoolingConfigTemplate(ExactConfigTemplate):
-    geometry: tuple[str, ...] = WINDOW
-
-    def __init__(self, layer_class=ExactPooling2D):
-        super().__init__(layer_class)
+class GlobalPoolingKernel(HLSKernel):
+    node = ExactGlobalPooling2D
+    name = 'global_pool2d'
+    header = 'nnet_pooling_ext.h'
 
     def members(self, node):
         return {
-            **{name: int(node.get_attr(name)) for name in self.geometry},
-            'op': EnumValue('nnet::ext::pool_op', 'nnet::ext::pool_' + node.get_attr('op')),
-            'scale': int(node.get_attr('scale')),
-            'scale_frac': int(node.get_attr('scale_frac')),
-            'acc_width': int(node.get_attr('acc_width')),
+            'n_pixels': positions(node.input_shape()),
+            'n_chan': node.channels,
+            'lanes': node.lanes_out,
+            'sum_width': int(node.get_attr('sum_width')),
+            'scale_width': int(node.get_attr('scale')).bit_length(),
+            **_arithmetic(node),
         }
 
 
-class GlobalPoolingConfigTemplate(PoolingConfigTemplate):
-    geometry = ('n_chan', 'n_pixels')
-
+class PoolingConfigTemplate(ExactConfigTemplate):
     def __init__(self):
-        super().__init__(ExactGlobalPooling2D)
+        super().__init__(ExactPooling2D)
+
+    def members(self, node):
+        return {**{name: int(node.get_attr(name)) for name in WINDOW}, **_arithmetic(node)}
 
 
 class PoolingFunctionTemplate(ExactFunctionTemplate):
     def __init__(self):
         super().__init__(ExactPooling2D)
-
-
-class GlobalPoolingFunctionTemplate(ExactFunctionTemplate):
-    def __init__(self):
-        super().__init__(ExactGlobalPooling2D)
-
-
-def pool(layer, tensor: str, graph, op: str, size: int) -> tuple[Range, dict]:
-    """The range of a pooled element and the attributes of its arithmetic.
-
-    Args:
-        op: 'max' or 'average'.
-        size: Number of elements of the window.
-    """
-    name = graph.name(layer)
-    source = graph.type(tensor, name).range
-    if op == 'max':
-        return source, {'op': op, 'scale': 1, 'scale_frac': 0, 'acc_width': source.signed_bits}
-    sums = source.times(size)
-    graph.check_float(name, sums, layer.compute_dtype, f'a sum of {size} elements')
-    factor = 1.0 / size
-    quantizer = getattr(layer, 'average_quantizer_internal', None)
-    if quantizer is not None:
-        import keras
-
-        factor = float(keras.ops.convert_to_numpy(quantizer(factor)))
-        if hasattr(layer, 'pool_size'):  # QAveragePooling2D multiplies by the size before it averages
-            graph.check_float(name, sums.times(size), layer.compute_dtype, f'{size} times a sum of {size} elements')
-    try:
-        exact = range_of(np.array([factor]))
-    except ExtError:
-        exact = None
-    if factor <= 0 or exact is None or (quantizer is None and power_of_two(factor) is None):
-        raise ConversionError(
-            name,
-            f'the average of {size} elements is not a fixed-point number',
-            "Use qkeras' QGlobalAveragePooling2D or QAveragePooling2D with an average_quantizer, such as "
-            "'quantized_bits(10,-4,alpha=1)'",
-        )
-    # Leading zeros need no bits: 1/64 is the integer 1 with 6 fractional bits.
-    result = Range(sums.lo * exact.hi, sums.hi * exact.hi, sums.frac + exact.frac)
-    graph.check_float(name, result, layer.compute_dtype, f'the average of {size} elements')
-    acc = max(result.signed_bits, sums.signed_bits)
-    return result, {'op': op, 'scale': exact.hi, 'scale_frac': exact.frac, 'acc_width': acc}
-
-
-def lower_pooling(op: str):
-    """The lowering of (Q)AveragePooling2D or MaxPooling2D."""
-
-    def lower(layer, inputs, graph) -> str:
-        name, in_shape = graph.name(layer), graph.shape(inputs[0])
-        out_shape = [int(d) for d in layer.compute_output_shape((None, *in_shape))[1:]]
-        window = window_attributes(layer, in_shape, out_shape, layer.pool_size, name)
-        height, width = layer.pool_size
-        covered = (out_shape[0] - 1) * layer.strides[0] + height <= in_shape[0]
-        covered &= (out_shape[1] - 1) * layer.strides[1] + width <= in_shape[1]
-        if op == 'average' and not covered:
-            raise ConversionError(
-                name, 'windows at the border average fewer elements than the others', "Use padding='valid'"
-            )
-        result, arithmetic = pool(layer, inputs[0], graph, op, height * width)
-        out = graph.add(ExactPooling2D, name, inputs, result, out_shape=out_shape, **window, **arithmetic)
-        return activation_of(layer, out, graph) if hasattr(layer, 'activation') else out
-
-    return lower
-
-
-def lower_global_pooling(op: str):
-    """The lowering of (Q)GlobalAveragePooling2D or GlobalMaxPooling2D."""
-
-    def lower(layer, inputs, graph) -> str:
-        in_shape = graph.shape(inputs[0])
-        if layer.data_format != 'channels_last':
-            raise ConversionError(graph.name(layer), f'data_format is {layer.data_format!r}', "Use 'channels_last'")
-        if len(in_shape) != 3:
-            raise ConversionError(
-                graph.name(layer), f'its input has shape {tuple(in_shape)}', 'Use (height, width, channels)'
-            )
-        result, arithmetic = pool(layer, inputs[0], graph, op, tokens(in_shape))
-        out_shape = [1, 1, in_shape[-1]] if layer.keepdims else [in_shape[-1]]
-        out = graph.add(
-            ExactGlobalPooling2D, graph.name(layer), inputs, result,
-            out_shape=out_shape, n_chan=in_shape[-1], n_pixels=tokens(in_shape), **arithmetic,
-        )  # fmt: skip
-        return activation_of(layer, out, graph) if hasattr(layer, 'activation') else out
-
-    return lower

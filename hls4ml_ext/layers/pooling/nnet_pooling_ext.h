@@ -1,13 +1,15 @@
 #ifndef NNET_EXT_POOLING_H_
 #define NNET_EXT_POOLING_H_
 
-// Pooling on a stream of pixels. An average is a sum times a fixed-point number, CONFIG_T::scale (stored integer with
-// scale_frac fractional bits): 1 / pool_size where that is a power of two, else what the model's average quantizer makes
-// of it. The sum is exact; the product is rounded once, by the type of the result.
+// Pooling. An average is a sum times a fixed-point number, CONFIG_T::scale (stored integer with scale_frac fractional bits):
+// 1 / pool_size where that is a power of two, else what the model's average quantizer makes of it. The sum is exact; the
+// product is rounded once, by the type of the result.
 //
-//   pool2d         cycles n_positions, n_chan multipliers unless the scale is a power of two,
+//   pool2d         on a stream of pixels: cycles n_positions, n_chan multipliers unless the scale is a power of two,
 //                  storage (filt_height - 1) * in_width pixels in the line buffer
-//   global_pool2d  cycles n_pixels, n_chan multipliers likewise, storage n_chan accumulators
+//   global_pool2d  on a stream of beats: cycles (n_pixels + 1) * n_chan / lanes, the last n_chan / lanes of them for the
+//                  results; one multiplier a lane unless the scale is a power of two; storage n_chan sums in a shift
+//                  register. Feedback from one cycle to the next is one addition or comparison.
 
 #include "nnet_sliding_window.h"
 
@@ -70,34 +72,66 @@ pool2d_positions:
     }
 }
 
+// Moves the words of a shift register up by one; the last one is free then.
+template <class T, int WORDS, int LANES> inline void move_up(T words[WORDS][LANES]) {
+    #pragma HLS INLINE
+    for (int k = 0; k < WORDS - 1; k++) {
+        #pragma HLS UNROLL
+        for (int c = 0; c < LANES; c++) {
+            #pragma HLS UNROLL
+            words[k][c] = words[k + 1][c];
+        }
+    }
+}
+
 template <class data_T, class res_T, typename CONFIG_T>
 void global_pool2d(hls::stream<data_T> &data, hls::stream<res_T> &res) {
     typedef typename data_T::value_type in_T;
+    typedef int_t<CONFIG_T::sum_width> sum_T;
     typedef int_t<CONFIG_T::acc_width> acc_T;
+    const int lanes = CONFIG_T::lanes;
+    const int words = CONFIG_T::n_chan / lanes; // of a pixel
+    const int frac = fixed_traits<in_T>::frac + CONFIG_T::scale_frac;
+    const int_t<CONFIG_T::scale_width, false> scale = CONFIG_T::scale;
 
-    acc_T acc[CONFIG_T::n_chan];
-    #pragma HLS ARRAY_PARTITION variable=acc complete
-    res_T result;
+    sum_T sums[words][lanes]; // those of the beat that comes next are the first word
+    #pragma HLS ARRAY_PARTITION variable=sums complete dim=0
 
 global_pool2d_pixels:
-    for (int i = 0; i < CONFIG_T::n_pixels; i++) {
-        #pragma HLS PIPELINE II=1
-        data_T pixel = data.read();
-        for (int c = 0; c < CONFIG_T::n_chan; c++) {
+    for (int t = 0; t < CONFIG_T::n_pixels * words; t++) {
+        #pragma HLS PIPELINE II=1 style=flp
+        const data_T beat = data.read();
+        sum_T sum[lanes];
+        #pragma HLS ARRAY_PARTITION variable=sum complete
+        for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
-            const acc_T x = to_stored(pixel[c]);
-            if (i == 0)
-                acc[c] = x;
+            const sum_T x = to_stored(beat[c]);
+            if (t < words) // the first pixel
+                sum[c] = x;
             else if (CONFIG_T::op == pool_average)
-                acc[c] = acc[c] + x;
+                sum[c] = sums[0][c] + x;
             else
-                acc[c] = x > acc[c] ? x : acc[c];
-            result[c] =
-                requantize<typename res_T::value_type, CONFIG_T::acc_width, fixed_traits<in_T>::frac + CONFIG_T::scale_frac>(
-                    acc_T(acc[c] * CONFIG_T::scale));
+                sum[c] = x > sums[0][c] ? x : sums[0][c];
+        }
+        move_up<sum_T, words, lanes>(sums);
+        for (int c = 0; c < lanes; c++) {
+            #pragma HLS UNROLL
+            sums[words - 1][c] = sum[c];
         }
     }
-    res.write(result);
+
+global_pool2d_results:
+    for (int t = 0; t < words; t++) {
+        #pragma HLS PIPELINE II=1 style=flp
+        res_T beat_out;
+        for (int c = 0; c < lanes; c++) {
+            #pragma HLS UNROLL
+            const acc_T scaled = multiply<CONFIG_T::acc_width, mult_auto>::call(sums[0][c], scale);
+            beat_out[c] = requantize<typename res_T::value_type, CONFIG_T::acc_width, frac>(scaled);
+        }
+        res.write(beat_out);
+        move_up<sum_T, words, lanes>(sums);
+    }
 }
 
 } // namespace ext

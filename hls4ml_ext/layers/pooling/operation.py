@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.pooling import hls
+from hls4ml_ext.layers.pooling import hls, lowering
 from hls4ml_ext.registry import Operation
 
 KERAS = 'keras.src.layers.pooling'
@@ -10,20 +10,16 @@ KERAS = 'keras.src.layers.pooling'
 OPERATION = Operation(
     name='pooling',
     lowerings={
-        f'{KERAS}.max_pooling2d.MaxPooling2D': hls.lower_pooling('max'),
-        f'{KERAS}.average_pooling2d.AveragePooling2D': hls.lower_pooling('average'),
-        f'{KERAS}.global_max_pooling2d.GlobalMaxPooling2D': hls.lower_global_pooling('max'),
-        f'{KERAS}.global_average_pooling2d.GlobalAveragePooling2D': hls.lower_global_pooling('average'),
-        'qkeras.qpooling.QAveragePooling2D': hls.lower_pooling('average'),
-        'qkeras.qpooling.QGlobalAveragePooling2D': hls.lower_global_pooling('average'),
+        f'{KERAS}.max_pooling2d.MaxPooling2D': lowering.lower_pooling('max'),
+        f'{KERAS}.average_pooling2d.AveragePooling2D': lowering.lower_pooling('average'),
+        f'{KERAS}.global_max_pooling2d.GlobalMaxPooling2D': lowering.lower_global_pooling('max'),
+        f'{KERAS}.global_average_pooling2d.GlobalAveragePooling2D': lowering.lower_global_pooling('average'),
+        'qkeras.qpooling.QAveragePooling2D': lowering.lower_pooling('average'),
+        'qkeras.qpooling.QGlobalAveragePooling2D': lowering.lower_global_pooling('average'),
     },
     nodes=(hls.ExactPooling2D, hls.ExactGlobalPooling2D),
-    templates=(
-        hls.PoolingConfigTemplate,
-        hls.PoolingFunctionTemplate,
-        hls.GlobalPoolingConfigTemplate,
-        hls.GlobalPoolingFunctionTemplate,
-    ),
+    templates=(hls.PoolingConfigTemplate, hls.PoolingFunctionTemplate),
+    kernels=(hls.GlobalPoolingKernel,),
     headers=(Path(__file__).parent / 'nnet_pooling_ext.h',),
     unknown_to_hls4ml=('qkeras.qpooling.QAveragePooling2D', 'qkeras.qpooling.QGlobalAveragePooling2D'),
 )

@@ -88,21 +88,31 @@ def test_the_cpp_of_a_copy(tmp_path):
     assert 'clone_stream' not in (tmp_path / 'p/firmware/myproject.cpp').read_text()
 
 
+def behind_lanes():
+    """A tensor of 3 lanes that is an output and has readers: one takes its beats as they are, others repack them."""
+    inputs = keras.Input((3, 4, 6), name='image')
+    x = hls4ml_ext.QLayerNormalization(INPUT, name='norm')(QActivation(INPUT, name='q')(inputs))
+    x = quantize('a')(x)
+    y = [hls4ml_ext.QLayerNormalization(STATE, name=f'norm{n}')(x) for n in (3, 2, 1)]
+    return randomize(keras.Model(inputs, [x, *y]))
+
+
+SIMD = {'LayerName': {name: {'SIMD': n} for name, n in (('norm', 3), ('norm3', 3), ('norm2', 2), ('norm1', 1))}}
+
+
 def test_a_copy_has_the_lanes_of_its_source(tmp_path):
-    """Behind a source of one lane: its copies go to a layer that takes them as they are, and to repacks."""
-    x = inputs = keras.Input((6, 5, 4), name='image')
-    x = quantize('a')(conv('c1', 4)(QActivation(INPUT, name='q')(x)))
-    y = [conv(f'd{i}', 4)(x) for i in range(2)]
-    model = randomize(keras.Model(inputs, [x, *y]))
-    hls_model = convert(model, tmp_path / 'p', reuse=4)
+    model = behind_lanes()
+    hls_model = convert(model, tmp_path / 'p', hls_config=SIMD)
+    (copy,) = (n for n in copies_in(hls_model) if n.inputs == ['norm'])
+    assert (copy.lanes_in(), copy.lanes_out, copy.n_beats) == (3, 3, 3 * 4 * 6 // 3)
+    assert {n.class_name for n in hls_model.get_layers() if set(n.inputs) & set(copy.outputs)} == {
+        'ExactLayerNorm',
+        'ExactRepack',
+    }
     for node in copies_in(hls_model):
-        source = hls_model.graph[node.inputs[0]] if node.inputs[0] in hls_model.graph else None
-        if source is not None and source.class_name.startswith('Exact'):
-            assert node.lanes_out == source.lanes_out
-        types = {node.get_output_variable(o).type.name for o in node.outputs}
-        assert types == {node.get_input_variable().type.name}
-        assert {node.get_output_variable(o).type.n_elem for o in node.outputs} == {node.lanes_out}
-    assert_exact(model, hls_model, images((6, 5, 4), 3))
+        variables = [node.get_input_variable(), *(node.get_output_variable(o) for o in node.outputs)]
+        assert {(v.type.name, v.type.n_elem) for v in variables} == {(variables[0].type.name, node.lanes_out)}
+    assert_exact(model, hls_model, images((3, 4, 6), 3))
 
 
 def test_traces_leave_copies_out(tmp_path):
@@ -121,18 +131,24 @@ def test_settings_leave_copies_out():
     assert set(names) == {f'b{i}' for i in range(9)}
 
 
-@pytest.mark.parametrize('build', [outputs_with_readers, inside_an_ode_block])
+@pytest.mark.parametrize('build', [outputs_with_readers, behind_lanes, inside_an_ode_block])
 def test_serialized_models_come_back(build, tmp_path):
+    """With the streams that they had: hls4ml itself would make whole pixels, and whole images deep."""
     from hls4ml.utils.serialization import deserialize_model, serialize_model
 
     model = build()
-    hls_model = convert(model, tmp_path / 'p')
+    hls_model = convert(model, tmp_path / 'p', hls_config=SIMD if build is behind_lanes else {})
+    quietly(hls_model.write)
     serialize_model(hls_model, tmp_path / 'saved.fml')
     again = quietly(deserialize_model, tmp_path / 'saved.fml', output_dir=str(tmp_path))
     again.config.config['OutputDir'] = str(tmp_path / 'again')
     hls4ml_ext.compile(again)
     assert [n.outputs for n in again.get_layers()] == [n.outputs for n in hls_model.get_layers()]
-    x = images((3, 4, 2), 2)
+    for file in ('myproject.cpp', 'parameters.h', 'defines.h'):
+        assert sorted((tmp_path / 'again/firmware' / file).read_text().splitlines()) == sorted(
+            (tmp_path / 'p/firmware' / file).read_text().splitlines()
+        )
+    x = images(model.input_shape[1:], 2, STATE if build is inside_an_ode_block else INPUT)
     expected = model.predict(x, verbose=0)
     expected = expected if isinstance(expected, list) else [expected]
     got = again.predict(x)
