@@ -71,7 +71,7 @@ class Operation:
         for kernel in self.kernels:
             if kernel.node not in self.nodes:
                 raise ExtError(f"operation '{self.name}': {kernel.__name__} spells a node that is not among its nodes")
-            if kernel.header not in {Path(h).name for h in self.headers}:
+            if kernel.header and kernel.header not in {Path(h).name for h in self.headers}:
                 raise ExtError(
                     f"operation '{self.name}': {kernel.__name__} wants {kernel.header}, which is not among its headers"
                 )

@@ -32,7 +32,7 @@ def compile(hls_model, trace: bool = False):
         raise ProjectError('C simulation needs g++, which is not on PATH. Install it, for instance: apt-get install g++')
     if trace:
         hls_model.config.trace_output = True
-        for node in _exact_layers(hls_model):
+        for node in _traced_layers(hls_model):
             node.set_attr('trace', True)
     output = io.StringIO()
     try:
@@ -131,7 +131,7 @@ def compare(hls_model, keras_model, x: np.ndarray, batch_size: int = 64, progres
 
     from hls4ml_ext.layers.core.builder import functional_of
 
-    nodes = _exact_layers(hls_model)
+    nodes = _traced_layers(hls_model)
     traced = hls_model.config.trace_output and all(n.get_attr('trace', False) for n in nodes)
     if not traced or hls_model._top_function_lib is None:
         compile(hls_model, trace=True)
@@ -179,10 +179,11 @@ def _unfused_tensorflow():
         options.set_experimental_options({'remapping': before})
 
 
-def _exact_layers(hls_model) -> list:
+def _traced_layers(hls_model) -> list:
+    """Our layers, except for copies of streams: hls4ml records one tensor of a layer."""
     from hls4ml_ext.layers.core import ExactLayer
 
-    return [n for n in hls_model.get_layers() if isinstance(n, ExactLayer)]
+    return [n for n in hls_model.get_layers() if isinstance(n, ExactLayer) and len(n.outputs) == 1]
 
 
 def _trace(hls_model, x) -> dict[str, np.ndarray]:

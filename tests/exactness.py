@@ -29,33 +29,25 @@ INPUT = 'quantized_bits(8,0,alpha=1)'
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 7):
+def branches(shape, layers: dict, quantizer: str = INPUT):
     """A model of one quantized input and one output for each branch.
 
     Args:
         shape: Shape of the input.
         layers: Name -> a Keras layer, or a list of them, or a function from tensor to tensor.
         quantizer: Of the input.
-        group: Branches that share a stream; hls4ml copies one at most seven times, so each group has a quantizer.
     """
     import keras
     from qkeras import QActivation
 
     inputs = keras.Input(shape, name='image')
     x = QActivation(quantizer, name='input_quantizer')(inputs)
-    sources = [x]
-    while len(sources) * group < len(layers):  # a tree of streams
-        sources = [
-            QActivation(quantizer, name=f'group{len(sources)}_{i}')(sources[i // group]) for i in range(len(sources) * group)
-        ]
     outputs = []
-    for i, layer in enumerate(layers.values()):
-        out = sources[i // group]
+    for layer in layers.values():
+        out = x
         for part in layer if isinstance(layer, (list, tuple)) else [layer]:
             out = part(out)
         outputs.append(out)
-    used = -(-len(layers) // group)
-    outputs += sources[used:]  # ends of the tree that no branch uses
     return randomize(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]))
 
 

@@ -61,8 +61,7 @@ def test_random_networks(request):
         kept = sort_out_too_wide(shape, descriptions)
         refused.append(len(descriptions) - len(kept))
         assume(kept)
-        # Three to a group: a network that starts with a skip connection uses its input twice.
-        model = branches(shape, {name: [build(p) for p in parts] for name, parts in kept.items()}, group=3)
+        model = branches(shape, {name: [build(p) for p in parts] for name, parts in kept.items()})
         with tempfile.TemporaryDirectory() as directory:
             hls_model = convert(model, Path(directory) / 'project', io_type, reuse=reuse)
             compared = hls4ml_ext.compare(hls_model, model, images(shape, 2))

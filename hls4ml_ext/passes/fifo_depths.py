@@ -48,8 +48,7 @@ def fifo_depths(model) -> dict[str, int]:
             continue
         arrivals = []
         for i, tensor in enumerate(node.inputs):
-            last = node.last_input_of(i) if isinstance(node, ExactLayer) else np.arange(len(times[tensor]))
-            arrivals.append(times[tensor][last])
+            arrivals.append(times[tensor][node.last_input_of(i)])
         ready = np.max(arrivals, axis=0)
         # No two tokens of a stream come at once: what the last input completes (padding below the image) comes after it.
         ready = np.maximum.accumulate(ready - np.arange(len(ready))) + np.arange(len(ready))

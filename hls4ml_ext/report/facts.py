@@ -53,7 +53,7 @@ def node_facts(node) -> dict:
     if not inner:
         for name, weight in node.weights.items():
             width = weight.type.precision.width
-            if width == 1 and not np.any(weight.data):  # a layer without it
+            if width == 1 and np.ptp(weight.data) == 0:  # a layer without it
                 continue
             facts['table_bits' if name in TABLES else 'weight_bits'] += int(weight.data.size * width)
             facts['parameters'] += 0 if name in TABLES else int(weight.data.size)

@@ -11,9 +11,6 @@ from hls4ml_ext.errors import ConversionError, PrecisionError
 from hls4ml_ext.fixed import ACCUMULATOR_BITS, MANTISSA_BITS, FixedType, Range
 from hls4ml_ext.layers.core.node import ExactLayer
 
-MAX_COPIES = 7
-"""Copies of a stream that hls4ml's ``clone_stream`` makes."""
-
 
 class GraphBuilder:
     """Walks a Keras model in the order of its data and adds an exact node for each layer to an hls4ml graph.
@@ -59,7 +56,6 @@ class GraphBuilder:
         self.model.outputs = outputs
         if len(set(outputs)) != len(outputs):
             raise ConversionError(functional.name, 'two outputs of the model are the same tensor', 'Keep one of them')
-        self._check_fan_out()
         for name in outputs:
             self._finish_output(name)
 
@@ -279,18 +275,6 @@ class GraphBuilder:
 
     def _set_input_type(self, tensor: str, ftype: FixedType):
         self.model.output_vars[tensor].type.precision = ftype.to_hls4ml()
-
-    def _check_fan_out(self):
-        if self.model.config.get_config_value('IOType') != 'io_stream':
-            return
-        uses = Counter([t for node in self.model.graph.values() for t in node.inputs] + self.model.outputs)
-        for tensor, count in uses.items():
-            if count > MAX_COPIES:
-                raise ConversionError(
-                    tensor,
-                    f'{count} layers use its output, and hls4ml copies a stream at most {MAX_COPIES} times',
-                    'Put a QActivation with the same quantizer in front of some of them, which share it',
-                )
 
     def _finish_output(self, name: str):
         variable = self.model.output_vars[name]

@@ -18,11 +18,8 @@ def dataflow_latency(graph) -> int:
     """
     ready: dict[str, np.ndarray] = {}
     for node in graph.get_layers():
-        if not isinstance(node, ExactLayer):
-            source = ready.get(node.inputs[0])
-            times = (
-                np.arange(1, beats_of(node, node.outputs[0]) + 1) if source is None else source
-            )  # an input; a copy of a stream
+        if not isinstance(node, ExactLayer):  # an input
+            times = np.arange(1, beats_of(node, node.outputs[0]) + 1)
         else:
             needed = np.max([ready[tensor][node.last_input_of(i)] for i, tensor in enumerate(node.inputs)], axis=0)
             interval = node.interval

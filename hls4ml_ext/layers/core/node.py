@@ -220,7 +220,7 @@ tokens = positions
 
 
 def lanes_of(node) -> int:
-    """Lanes of the beats that a node gives: one of ours, or an input of the model or a copy of a stream."""
+    """Lanes of the beats that a node gives: one of ours, or an input of the model."""
     return node.lanes_out if isinstance(node, ExactLayer) else int(node.get_attr('lanes', 0) or node_channels(node))
 
 

@@ -132,6 +132,8 @@ class SubGraph(Serializable):
         from hls4ml.model.graph import HLSConfig
         from hls4ml.utils import serialization as hls4ml_serialization
 
+        from hls4ml_ext.passes import RestoreStreams
+
         graph = _inner_graph_class().from_saved_state(HLSConfig.deserialize(state['config']), state['graph'])
         for name, layer in state['layers'].items():
             kind = hls4ml_serialization._deserialize_class_name(layer['class_name'])
@@ -139,4 +141,5 @@ class SubGraph(Serializable):
             inputs, outputs = layer['state']['inputs'], layer['state']['outputs']
             graph.graph[name] = graph.make_node(kind, name, attributes, inputs, outputs, initialize=False)
         hls4ml_serialization._reapply_type_conversion_flow(graph)
+        RestoreStreams().transform(graph)
         return cls(graph)
