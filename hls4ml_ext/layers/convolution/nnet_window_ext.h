@@ -176,9 +176,12 @@ void window_serial(hls::stream<data_T> &data, hls::stream<res_T> &res,
     (void)distance; // only the pragma uses it
 
     int n_read = 0, write_address = 0; // beats that have come; the word where the next one goes
-    // While the taps of one output go out, the beats come that complete the window of the next: `needed` in all.
-    int needed = (slide::first_tap + 1) * slide::groups;
-    int to_read = min_of(needed, slide::n_beats), to_write = 0;
+    // While the taps of one output go out, the beats come that complete the window of the next: up to its last pixel inside
+    // of the image, in column `last_col`; `rows_needed` beats are in the rows before that.
+    const int first_last_col = CONFIG_T::filt_width - 1 - CONFIG_T::pad_left;
+    int rows_needed = (CONFIG_T::filt_height - 1 - CONFIG_T::pad_top) * row_words, last_col = first_last_col;
+    int to_read = min_of(rows_needed + (min_of(last_col, CONFIG_T::in_width - 1) + 1) * slide::groups, slide::n_beats);
+    int to_write = 0;
     int room = 0;                // beats that the ring can take meanwhile
     int row = -1, col = 0;       // the output
     int slot = 0;                // the first row of its window in the ring
@@ -231,9 +234,10 @@ window_taps:
             col = new_row ? 0 : col + 1;
             const bool last_of_row = col == CONFIG_T::out_width - 1;
             const bool last = last_of_row && row == CONFIG_T::out_height - 1;
-            needed =
-                last ? slide::n_beats : needed + (last_of_row ? slide::row_step : CONFIG_T::stride_width) * slide::groups;
-            const int must = min_of(needed, slide::n_beats) - n_read;
+            rows_needed += last_of_row ? CONFIG_T::stride_height * row_words : 0;
+            last_col = last_of_row ? first_last_col : last_col + CONFIG_T::stride_width;
+            const int needed = rows_needed + (min_of(last_col, CONFIG_T::in_width - 1) + 1) * slide::groups;
+            const int must = (last ? slide::n_beats : min_of(needed, slide::n_beats)) - n_read;
             const int may = CONFIG_T::eager ? min_of(per_pixel, min_of(room, slide::n_beats) - n_read) : 0;
             to_read = max_of(must, max_of(may, 0));
             to_write = row < CONFIG_T::out_height ? per_pixel : 0;
