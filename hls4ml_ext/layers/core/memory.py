@@ -33,7 +33,7 @@ class Memory:
         kind: 'rom' (filled by the bitstream) or 'ram'.
         signed: Whether the integers are.
         storage: 'auto', or a kind of storage that the user chose: 'lutram', 'bram', 'uram'.
-        banks: Memories of this shape, each with ports of its own.
+        banks: Memories of this shape, each with ports of its own; those of a ROM are copies.
     """
 
     name: str

@@ -69,11 +69,15 @@ class ExactLayer(Layer):
         """
         self.set_attr(name, RomVariable(f'{prefix}{self.index}', stored_type.to_hls4ml(), words))
 
-    def rom(self, name: str, storage: str = 'auto') -> Memory:
-        """The memory of a ROM that :meth:`add_rom` made."""
+    def rom(self, name: str, storage: str = 'auto', copies: int = 1) -> Memory:
+        """The memory of a ROM that :meth:`add_rom` made.
+
+        Args:
+            copies: Words at different addresses that are read in a cycle: each from a copy of its own.
+        """
         weights = self.weights[name]
         stored = weights.stored_type
-        return Memory(name, weights.words, weights.lanes, stored.width, 'rom', stored.signed, storage)
+        return Memory(name, weights.words, weights.lanes, stored.width, 'rom', stored.signed, storage, copies)
 
     def get_layer_precision(self):
         # The type of a ROM's words is a template of ours, which needs no typedef.
