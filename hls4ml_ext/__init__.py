@@ -31,8 +31,6 @@ _NAMES = {
     'HLSKernel': 'layers.core',
     'Memory': 'layers.core',
     'Products': 'layers.core',
-    'ExactConfigTemplate': 'layers.core',
-    'ExactFunctionTemplate': 'layers.core',
     'FixedType': 'fixed',
     'ExtError': 'errors',
     'ConversionError': 'errors',

@@ -142,7 +142,7 @@ class LayerSettings(Section):
     reuse_factor: Count | None = None
     weight_storage: Literal['auto', 'bram', 'lutram'] | None = None
     mult_impl: Literal['auto', 'dsp', 'lut'] | None = None
-    state_storage: Literal['uram', 'bram', 'lutram'] | None = None
+    state_storage: Literal['auto', 'uram', 'bram', 'lutram'] | None = None
 
 
 class Hardware(Section):

@@ -34,7 +34,7 @@ def node_facts(node) -> dict:
     inner = [node_facts(n) for n in node.inner_layers()]
     facts = {
         'name': node.name,
-        'kernel': node.kind or node.kernel,
+        'kernel': node.kind,
         'shape': [int(d) for d in node.get_attr('out_shape')],
         'type': str(node.result_type),
         'parameters': sum(layer['parameters'] for layer in inner),

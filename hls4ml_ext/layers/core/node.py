@@ -137,9 +137,29 @@ class ExactLayer(Layer):
         return self.n_beats
 
     @property
-    def interval(self) -> int:
-        """Cycles from one output beat to the next, where the input does not keep it waiting."""
-        return -(-self.cycles // self.n_beats)
+    def interval(self) -> float:
+        """Cycles of work for an output beat, where the input does not keep it waiting: what ``cycles`` leaves for it."""
+        inputs = range(len(self.inputs))
+        return work_interval(self.cycles, [self.last_input_of(i) for i in inputs], [self.input_beats(i) for i in inputs])
+
+    @property
+    def input_interval(self) -> float:
+        """Cycles from one input beat to the next, if nothing else keeps it waiting."""
+        return 1
+
+    @property
+    def delay(self) -> float:
+        """Cycles between the last input beat that an output beat needs and the work for it."""
+        return 0
+
+    @property
+    def pipeline_depths(self) -> tuple[int, ...]:
+        """Cycles from taking a beat to giving the result of it, estimated to be rather too many than too few.
+
+        One number for each pipeline that the data go through: first those that handle each input beat, such as the window of
+        a convolution, last the one that does the work.
+        """
+        return (pipeline_depth(bool(self.memories), self.get_attr('simd', 1) if self.products else 0),)
 
     @property
     def products(self) -> list[Products]:
@@ -174,36 +194,35 @@ class ExactLayer(Layer):
         """The layers that this one is made of."""
         return []
 
-    # ------------------------------------------------------------------ C++ of the nodes that have no HLSKernel yet
 
-    kernel = ''
-    header = ''
+def pipeline_depth(memories: bool = False, terms: int = 0) -> int:
+    """An estimate of the depth of a kernel's pipeline, in cycles.
 
-    @property
-    def n_tokens(self) -> int:
-        return self.n_pixels
+    A FIFO is read and written in one cycle each; a memory gives a word two cycles after its address; a product takes three,
+    each level of an adder tree and the accumulator one; rounding and saturation take two.
 
-    def add_exact_weights(self, name: str, prefix: str, stored_type: FixedType, values: np.ndarray):
-        """Adds a weight array in the order in which the kernel reads it, `prefix` + the node's index being its C++ name."""
-        self.add_weights_variable(
-            name=name,
-            var_name=prefix + '{index}',
-            type_name=name + '{index}_t',
-            precision=stored_type.to_hls4ml(),
-            data=np.ascontiguousarray(values, np.float64),
-        )
+    Args:
+        memories: Whether it reads a memory.
+        terms: Products in a sum; 0 if there are none.
+    """
+    return 4 + 2 * memories + (4 + (terms - 1).bit_length() if terms else 0)
 
-    def callee(self, types: list[str]) -> str:
-        """The C++ function to call, given the types of the input tokens, of the output token and of the config."""
-        return f'nnet::ext::{self.kernel}<{", ".join(types)}>'
 
-    def call_arguments(self) -> list[str]:
-        """What the kernel takes after its streams, for instance the names of the weights."""
-        return [w.name for w in self.get_weights()]
+def work_interval(cycles: float, needed: list[np.ndarray], input_beats: list[int]) -> float:
+    """The ``interval`` with which a process of one beat of each input a cycle takes `cycles` for an image; at least 1.
 
-    def pragmas(self) -> list[str]:
-        """Pragmas for the function that calls the kernel, such as where a weight ROM lives."""
-        return []
+    Args:
+        needed: For each input, for each output beat the number of the last input beat that it needs.
+        input_beats: Beats of each input.
+    """
+    fixed = max(int(n[0]) for n in needed) + max(beats - 1 - int(n[-1]) for beats, n in zip(input_beats, needed))
+    waits, counts = np.unique(np.max([np.diff(n) for n in needed], axis=0), return_counts=True)
+    # fixed + interval + sum(counts * max(interval, waits)) = cycles, piecewise linear in the interval
+    for i in range(len(waits) + 1):
+        interval = (cycles - fixed - (counts * waits)[i:].sum()) / (1 + counts[:i].sum())
+        if i == len(waits) or interval <= waits[i]:
+            break
+    return max(int(interval) if interval == int(interval) else float(interval), 1)
 
 
 class ExtPlaceholder(Layer):
@@ -218,9 +237,6 @@ class ExtPlaceholder(Layer):
 def positions(shape) -> int:
     """Pixels of a tensor: all of its elements but the channels."""
     return int(prod(shape[:-1]))
-
-
-tokens = positions
 
 
 def lanes_of(node) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hls4ml.model.types import Serializable
 
 from hls4ml_ext.errors import ConversionError
+from hls4ml_ext.layers.core.node import lanes_of
 
 if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
@@ -79,6 +80,16 @@ class SubGraph(Serializable):
         return cls(graph)
 
     @property
+    def lanes_in(self) -> int:
+        """Lanes of its input."""
+        return lanes_of(self.graph.graph[self.graph.inputs[0]])
+
+    @property
+    def lanes_out(self) -> int:
+        """Lanes of its output."""
+        return lanes_of(self.graph.graph[self.graph.outputs[0]])
+
+    @property
     def input(self):
         """The variable of its input."""
         return self.graph.get_input_variables()[0]
@@ -125,6 +136,7 @@ class SubGraph(Serializable):
             'layers': {name: node.serialize() for name, node in self.graph.graph.items()},
             'config': self.graph.config.serialize(),
             'graph': self.graph.serialize(),
+            'owner': self.graph.owner,
         }
 
     @classmethod
@@ -135,6 +147,7 @@ class SubGraph(Serializable):
         from hls4ml_ext.passes import RestoreStreams
 
         graph = _inner_graph_class().from_saved_state(HLSConfig.deserialize(state['config']), state['graph'])
+        graph.owner = state['owner']
         for name, layer in state['layers'].items():
             kind = hls4ml_serialization._deserialize_class_name(layer['class_name'])
             attributes = hls4ml_serialization._deserialize_layer_attrs(layer['state']['attributes'])
