@@ -15,11 +15,11 @@ from pydantic import Field, InstanceOf, ValidationInfo, field_validator, model_v
 
 from hls4ml_ext.conversion import DEFAULT_PART
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.models import BUILDERS, builder
+from hls4ml_ext.models.knobs import Count, Quantization, Section
 from hls4ml_ext.train.augment import Augmentation
 from hls4ml_ext.train.sources import SOURCES, existing_file, relative_to_project
 from hls4ml_ext.validation import check, known_keys
-from models import BUILDERS, builder
-from models.knobs import Count, Quantization, Section
 
 PHASES = ('pretrain', 'refine', 'qat', 'finetune')
 """The phases of training, in order."""

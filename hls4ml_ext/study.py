@@ -21,13 +21,13 @@ from pydantic import AfterValidator, Field, InstanceOf
 
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.files import read_json, write_json
+from hls4ml_ext.models.knobs import Count, Section, merge
 from hls4ml_ext.project import FLOAT_PHASES, Name, Project, Seed, parse_project, read_yaml
 from hls4ml_ext.report import study as study_report
 from hls4ml_ext.report.console import Reporter
 from hls4ml_ext.run import Run
 from hls4ml_ext.train.checkpoint import Checkpoint, checkpoint_file
 from hls4ml_ext.validation import check
-from models.knobs import Count, Section, merge
 
 
 def _different(seeds: list[int]) -> list[int]:

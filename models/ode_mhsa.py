@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.blocks import Blocks, chain
-from models.knobs import Count, PresetKnobs, Quantization, Quantizers, Section
+from hls4ml_ext.models.blocks import Blocks, chain
+from hls4ml_ext.models.knobs import Count, PresetKnobs, Quantization, Quantizers, Section
 
 DEFAULT_BITS = Quantization()
 

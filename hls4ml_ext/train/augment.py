@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from models.knobs import Section
+from hls4ml_ext.models.knobs import Section
 
 
 class Augmentation(Section):

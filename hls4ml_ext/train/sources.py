@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from models.knobs import Count, Section
+from hls4ml_ext.models.knobs import Count, Section
 
 CIFAR10_VARIABLE = 'HLS4ML_EXT_CIFAR10'
 """Environment variable: where CIFAR-10 is, if a project file doesn't say."""

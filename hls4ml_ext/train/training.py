@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.models import builder
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, PHASES, Phase, Project
 from hls4ml_ext.saving import load_keras_file
 from hls4ml_ext.train import compiled
@@ -23,7 +24,6 @@ from hls4ml_ext.train.calibration import calibrate_batchnorm, choose_binary_poin
 from hls4ml_ext.train.checkpoint import Checkpoint, assign, checkpoint_file, forget, values
 from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.quantization import calibrate, folded, has_batchnorm, quantized_and_folded
-from models import builder
 
 STATISTICS = 4096
 """Training images that give averaged weights their statistics of batch normalization."""
