@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from hls4ml_ext.models.blocks import Blocks, chain
-from hls4ml_ext.models.knobs import Count, PresetKnobs, Quantization, Quantizers
+from hls4ml_ext.models.knobs import Channels, PresetKnobs, Quantization, Quantizers, Repeats
 from hls4ml_ext.models.ode_mhsa import Stem
 
 DEFAULT_BITS = Quantization()
@@ -37,8 +37,8 @@ class Knobs(PresetKnobs):
 
     presets = PRESETS
     stem: Stem = Stem()
-    widths: Annotated[list[Count], Field(min_length=1, max_length=6)] = [16, 32]
-    blocks: Count | list[Count] = 1
+    widths: Annotated[list[Channels], Field(min_length=1, max_length=6)] = [16, 32]
+    blocks: Repeats | list[Repeats] = 1
 
     @model_validator(mode='after')
     def _one_block_count_for_each_stage(self):
