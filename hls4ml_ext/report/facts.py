@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from hls4ml_ext.layers.core import ExactLayer
+from hls4ml_ext.report.versions import installed
 
 TABLES = ('exp', 'reciprocal', 'table')
 """Names of weight arrays that are look-up tables: nothing that was trained."""
-
-PACKAGES = ('hls4ml-ext', 'hls4ml', 'keras', 'tensorflow', 'qkeras-v3', 'numpy')
 
 
 def layer_facts(hls_model) -> list[dict]:
@@ -75,13 +73,7 @@ def versions() -> dict[str, str]:
     import keras
 
     backend = keras.backend.backend()
-    found = {'python': platform.python_version(), 'backend': backend}
-    for package in dict.fromkeys((*PACKAGES, backend)):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = 'not installed'
-    return found
+    return {'backend': backend, **installed([backend])}
 
 
 def machine() -> dict:

@@ -9,8 +9,8 @@ from exactness import assert_exact, convert, images
 from pydantic import ValidationError
 
 import hls4ml_ext
-from models.knobs import Quantization
-from models.resnet import Knobs, build
+from hls4ml_ext.models.knobs import Quantization
+from hls4ml_ext.models.resnet import Knobs, build
 
 
 @pytest.mark.parametrize(
