@@ -24,6 +24,7 @@ _NAMES = {
     'compile': 'simulation',
     'simulate': 'simulation',
     'compare': 'simulation',
+    'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',
     'ExactLayer': 'layers.core',

@@ -96,7 +96,7 @@ def convert(
 
         hls_model = hls4ml_ext.convert(model, output_dir='my-project')
         hls_model.compile()
-        assert (hls_model.predict(x) == model.predict(x)).all()
+        assert (hls_model.predict(x) == hls4ml_ext.predict(model, x)).all()
     """
     check_output_dir(output_dir)
     hls_config = copy.deepcopy(hls_config) if hls_config else {}
@@ -108,10 +108,10 @@ def convert(
 
 def _convert(model, output_dir, project_name, backend, io_type, part, hls_config, **kwargs):
     import keras
-    from hls4ml.model import ModelGraph
     from hls4ml.utils.config import create_config
 
     from hls4ml_ext import plugin
+    from hls4ml_ext.graph import ExactModelGraph
     from hls4ml_ext.layers.core.builder import cpp_identifier, functional_of
     from hls4ml_ext.passes.exact_graph import BACKENDS
 
@@ -147,7 +147,7 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
         {'class_name': 'ExtPlaceholder', 'name': name, 'inputs': inputs, 'out_shape': [1], 'module': __name__}
         for name in outputs
     ]
-    graph = ModelGraph.from_layer_list(config, layers, inputs, outputs)
+    graph = ExactModelGraph.from_layer_list(config, layers, inputs, outputs)
     unknown = (
         known
         - {name for node in graph.get_layers() for name, _ in _layer_configs(node)}
@@ -165,6 +165,11 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
 def check_output_dir(output_dir):
     """Raises :class:`ProjectError` unless a project may be written to `output_dir`."""
     path = Path(output_dir).absolute()
+    strange = sorted({c for c in str(path) if c in '\\"' or not c.isprintable()})
+    if strange:
+        raise ProjectError(
+            f"output directory '{path}' has {strange[0]!r} in its name, which C++ doesn't take as it is. Choose another one"
+        )
     if path.exists() and not path.is_dir():
         raise ProjectError(f"output directory '{output_dir}' is a file. Choose another one")
     if path.is_dir() and any(path.iterdir()) and not (path / PROJECT_MARK).is_file():

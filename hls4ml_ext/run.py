@@ -226,10 +226,9 @@ class Run:
             step.show(f'{len(hls_model.get_layers())} layers with g++')
         n, cores = len(data.x_test), os.cpu_count()
         with self.reporter.step('Keras', detail=f'{n:,} images') as step:
-            expected = np.asarray(model.predict(data.x_test, verbose=0))
+            expected = np.asarray(hls4ml_ext.predict(model, data.x_test))
         with self.reporter.step('simulate', n, f'{n:,} images on {cores} cores') as step:
             outputs = hls4ml_ext.simulate(hls_model, data.x_test, progress=step.advance)
-            outputs = outputs.reshape(expected.shape)
         with self.reporter.step('compare', n, f'every layer of {n:,} images') as step:
             compared = hls4ml_ext.compare(hls_model, model, data.x_test, batch_size=16, progress=step.advance)
         return self._results(hls_model, data, expected, outputs, compared)

@@ -86,8 +86,16 @@ class GraphBuilder:
             tensors[id(node.outputs[0])] = output
             if uses[id(node.outputs[0])] > 1:
                 self._shared.add(output)
-            self._node_of(output).set_attr('output_of', self.prefix + layer.name)
+            self._name_node(self._node_of(output), self.prefix + layer.name)
         return [tensors[id(t)] for t in functional.outputs]
+
+    def _name_node(self, node, layer: str):
+        """Notes that the output of a node is that of a Keras layer."""
+        if not node.get_attr('computes'):
+            node.set_attr('computes', layer)
+        elif node.get_attr('output_of') == '':  # this layer has just rounded it
+            node.set_attr('rounded_by', layer)
+        node.set_attr('output_of', layer)
 
     def _lower(self, layer, inputs):
         import keras

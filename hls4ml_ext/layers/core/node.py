@@ -32,6 +32,8 @@ class ExactLayer(Layer):
 
     Attributes:
         output_of: Name of the Keras layer whose output this node's output equals, or '' if it is an intermediate result.
+        computes: Name of the Keras layer that this node is the last part of, or '' if it is an intermediate one.
+        rounded_by: Name of the Keras layer behind it whose quantizer the kernel applies, or ''.
         out_shape: Shape of the output without the batch dimension.
         acc_width: Bits of the widest intermediate sum, sign included.
         lanes: Lanes of a node that has no folding of its own; 0 is a whole pixel.
@@ -49,6 +51,8 @@ class ExactLayer(Layer):
     _expected_attributes = [
         Attribute('out_shape', value_type=(list, tuple)),
         Attribute('output_of', value_type=str, default=''),
+        Attribute('computes', value_type=str, default=''),
+        Attribute('rounded_by', value_type=str, default=''),
         Attribute('acc_width', value_type=int, default=1),
         Attribute('lanes', value_type=int, default=0),
     ]
