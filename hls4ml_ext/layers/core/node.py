@@ -5,13 +5,56 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from hls4ml.model.attributes import Attribute
-from hls4ml.model.layers import Layer
+from hls4ml.model.attributes import Attribute, AttributeDict
+from hls4ml.model.layers import Input, Layer
+from hls4ml.model.types import TensorVariable, UnspecifiedPrecisionType
 
 from hls4ml_ext.fixed import FixedType
 
 
-class ExactLayer(Layer):
+class TensorsApart:
+    """Mixin of nodes: their outputs and their attributes may have the same names.
+
+    hls4ml keeps the outputs of a node among its attributes, under their names, which are names of layers. It keeps those
+    apart that are called like an attribute that the class expects; here all of them are.
+    """
+
+    class Attributes(AttributeDict):
+        def __setitem__(self, key, value):
+            if isinstance(value, TensorVariable) and key in self.layer.outputs and key not in self._expected_attributes:
+                self._expected_attributes.append(key)
+            super().__setitem__(key, value)
+
+    @property
+    def attributes(self) -> AttributeDict:
+        return self._attributes
+
+    @attributes.setter
+    def attributes(self, empty):  # by hls4ml's constructor
+        self._attributes = self.Attributes(self)
+
+
+class ExactInput(TensorsApart, Input):
+    """An input of an exact graph.
+
+    Attributes:
+        identifier: Its name in C++ and Verilog; see :mod:`hls4ml_ext.names`.
+        layer_name: What the user calls it.
+    """
+
+    _expected_attributes = [Attribute('identifier', value_type=str), Attribute('layer_name', value_type=str)]
+
+    def initialize(self):
+        result: FixedType | None = self.attributes.attributes.pop('result_type')
+        self.add_output_variable(
+            self.get_attr('input_shape'),
+            var_name=self.get_attr('identifier'),
+            type_name='input_t' if self.index == 1 else f'input{self.index}_t',
+            precision=result.to_hls4ml() if result else UnspecifiedPrecisionType(),
+        )
+
+
+class ExactLayer(TensorsApart, Layer):
     """A layer whose C++ computes exactly what Keras computes: the hardware meaning of an operation.
 
     A node is created by :class:`~hls4ml_ext.layers.core.builder.GraphBuilder` when the types of its inputs are known. Its
@@ -25,6 +68,8 @@ class ExactLayer(Layer):
     * ``last_input_of``: which input tokens an output token needs.
 
     Attributes:
+        layer_name: What the user calls the layer; the same as `name`, unless that can't be written into C++.
+        identifier: Its name in Verilog, unique among all layers; see :mod:`hls4ml_ext.names`.
         output_of: Name of the Keras layer whose output this node's output equals, or '' if it is an intermediate result.
         out_shape: Shape of the output without the batch dimension.
         acc_width: Bits of the widest intermediate sum, sign included.
@@ -36,6 +81,8 @@ class ExactLayer(Layer):
 
     _expected_attributes = [
         Attribute('out_shape', value_type=(list, tuple)),
+        Attribute('layer_name', value_type=str),
+        Attribute('identifier', value_type=str),
         Attribute('output_of', value_type=str, default=''),
         Attribute('acc_width', value_type=int, default=1),
     ]
@@ -59,6 +106,10 @@ class ExactLayer(Layer):
         )
 
     # ------------------------------------------------------------------ facts
+
+    @property
+    def layer_name(self) -> str:
+        return self.get_attr('layer_name')
 
     @property
     def result_type(self) -> FixedType:
