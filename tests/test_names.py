@@ -71,7 +71,7 @@ def test_layers(io_type, tmp_path):
     assert all(nodes[name].reuse == 2 for name in LAYERS)
     renamed = {name for name in LAYERS if nodes[name].name != name}
     assert renamed == {'input', 'clone_group1', 'conv_cpy1', 'group1_cpy1'}
-    identifiers = [n.get_attr('identifier') for n in nodes.values()]
+    identifiers = [n.identifier for n in nodes.values()]
     assert len({name.lower() for name in identifiers}) == len(identifiers)
     assert all(map(is_safe, identifiers))
 
@@ -131,7 +131,7 @@ def test_names_within_a_block(tmp_path):
     assert_exact(model, hls_model, images((3, 3, 1), 3, state))
     block = hls_model.graph['ode']
     assert [n.layer_name for n in block.inner_layers()] == ['ode.weights', 'ode.b', 'ode.out_shape']
-    assert block.inner_layers()[1].get_attr('identifier') == 'layer_ode_b'
+    assert block.inner_layers()[1].identifier == 'layer_ode_b'
     assert block.inner_layers()[0].get_attr('weight_storage') == 'bram'
 
 
@@ -144,7 +144,7 @@ def test_serialized_models_keep_names(tmp_path):
     hls_model = convert(model, tmp_path / 'p')
     serialize_model(hls_model, tmp_path / 'saved.fml')
     again = quietly(deserialize_model, tmp_path / 'saved.fml', output_dir=str(tmp_path / 'again'))
-    assert [n.layer_name for n in again.get_layers() if hasattr(n, 'layer_name')] == ['weights', 'out_shape']
+    assert [n.layer_name for n in again.get_layers() if hasattr(n, 'layer_name')] == ['input', 'weights', 'out_shape']
     quietly(again.compile)
     x = images((3, 3, 1), 2)
     assert (again.predict(x) == model.predict(x, verbose=0).reshape(len(x), -1)).all()

@@ -265,7 +265,7 @@ class GraphBuilder:
 
     def _called(self, tensor: str) -> str:
         """What the user calls the layer that computes a tensor."""
-        return self._node_of(tensor).get_attr('layer_name')
+        return self._node_of(tensor).layer_name
 
     def _make(self, node_class, name: str, kind: str, inputs: list[str], **attributes) -> str:
         """Makes a node. It, its output tensor and its place in the graph have one name, the label of `name`."""

@@ -12,8 +12,8 @@ from hls4ml.model.types import TensorVariable, UnspecifiedPrecisionType
 from hls4ml_ext.fixed import FixedType
 
 
-class TensorsApart:
-    """Mixin of nodes: their outputs and their attributes may have the same names.
+class Named:
+    """Mixin of nodes: the names of :mod:`hls4ml_ext.names`, which may be those of attributes.
 
     hls4ml keeps the outputs of a node among its attributes, under their names, which are names of layers. It keeps those
     apart that are called like an attribute that the class expects; here all of them are.
@@ -25,6 +25,12 @@ class TensorsApart:
                 self._expected_attributes.append(key)
             super().__setitem__(key, value)
 
+    # Without names of their own: nodes that a pass makes.
+    _expected_attributes = [
+        Attribute('layer_name', value_type=str, default=''),
+        Attribute('identifier', value_type=str, default=''),
+    ]
+
     @property
     def attributes(self) -> AttributeDict:
         return self._attributes
@@ -33,28 +39,31 @@ class TensorsApart:
     def attributes(self, empty):  # by hls4ml's constructor
         self._attributes = self.Attributes(self)
 
+    @property
+    def layer_name(self) -> str:
+        """What the user calls it; the same as ``name``, unless hls4ml can't write that into C++."""
+        return self.get_attr('layer_name') or self.name
 
-class ExactInput(TensorsApart, Input):
-    """An input of an exact graph.
+    @property
+    def identifier(self) -> str:
+        """Its name in C++, Tcl and Verilog, unique in the whole graph."""
+        return self.get_attr('identifier') or f'layer{self.index}'
 
-    Attributes:
-        identifier: Its name in C++ and Verilog; see :mod:`hls4ml_ext.names`.
-        layer_name: What the user calls it.
-    """
 
-    _expected_attributes = [Attribute('identifier', value_type=str), Attribute('layer_name', value_type=str)]
+class ExactInput(Named, Input):
+    """An input of an exact graph; its C++ variable has the name ``identifier``."""
 
     def initialize(self):
         result: FixedType | None = self.attributes.attributes.pop('result_type')
         self.add_output_variable(
             self.get_attr('input_shape'),
-            var_name=self.get_attr('identifier'),
+            var_name=self.identifier,
             type_name='input_t' if self.index == 1 else f'input{self.index}_t',
             precision=result.to_hls4ml() if result else UnspecifiedPrecisionType(),
         )
 
 
-class ExactLayer(TensorsApart, Layer):
+class ExactLayer(Named, Layer):
     """A layer whose C++ computes exactly what Keras computes: the hardware meaning of an operation.
 
     A node is created by :class:`~hls4ml_ext.layers.core.builder.GraphBuilder` when the types of its inputs are known. Its
@@ -68,8 +77,6 @@ class ExactLayer(TensorsApart, Layer):
     * ``last_input_of``: which input tokens an output token needs.
 
     Attributes:
-        layer_name: What the user calls the layer; the same as `name`, unless that can't be written into C++.
-        identifier: Its name in Verilog, unique among all layers; see :mod:`hls4ml_ext.names`.
         output_of: Name of the Keras layer whose output this node's output equals, or '' if it is an intermediate result.
         out_shape: Shape of the output without the batch dimension.
         acc_width: Bits of the widest intermediate sum, sign included.
@@ -81,8 +88,6 @@ class ExactLayer(TensorsApart, Layer):
 
     _expected_attributes = [
         Attribute('out_shape', value_type=(list, tuple)),
-        Attribute('layer_name', value_type=str),
-        Attribute('identifier', value_type=str),
         Attribute('output_of', value_type=str, default=''),
         Attribute('acc_width', value_type=int, default=1),
     ]
@@ -106,10 +111,6 @@ class ExactLayer(TensorsApart, Layer):
         )
 
     # ------------------------------------------------------------------ facts
-
-    @property
-    def layer_name(self) -> str:
-        return self.get_attr('layer_name')
 
     @property
     def result_type(self) -> FixedType:
