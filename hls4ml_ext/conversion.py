@@ -54,7 +54,7 @@ def _layer_configs(node):
 
     if not isinstance(node, ExactLayer) or node.inserted:
         return
-    yield node.name, {'Trace': False, **node.settings}
+    yield node.layer_name, {'Trace': False, **node.settings}
     for inner in node.inner_layers():
         yield from _layer_configs(inner)
 
@@ -112,7 +112,8 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
 
     from hls4ml_ext import plugin
     from hls4ml_ext.graph import ExactModelGraph
-    from hls4ml_ext.layers.core.builder import cpp_identifier, functional_of
+    from hls4ml_ext.layers.core.builder import functional_of
+    from hls4ml_ext.names import is_safe
     from hls4ml_ext.passes.exact_graph import BACKENDS
 
     plugin.register()  # hls4ml only prints a line if it fails
@@ -126,8 +127,8 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
         raise ConversionError(model.name, f'io_type is {io_type!r}', "Use 'io_stream' or 'io_parallel'")
     if str(backend).lower() not in [b.lower() for b in BACKENDS]:
         raise ConversionError(model.name, f'backend is {backend!r}', f'Use one of {", ".join(BACKENDS)}')
-    if cpp_identifier(project_name) != project_name:
-        raise ConversionError(model.name, f'project_name is {project_name!r}', 'Use a name that C++ accepts')
+    if not isinstance(project_name, str) or not is_safe(project_name):
+        raise ConversionError(model.name, f'project_name is {project_name!r}', 'Use a name that C++ and Verilog accept')
     functional = functional_of(model)
     known = {name.replace('/', '.') for name in hls_config.get('LayerName') or {}}
     # As hls4ml's converter, but for its parser: the exact graph comes from the Keras model itself, and the parser fails on

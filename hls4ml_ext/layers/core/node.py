@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from hls4ml.model.attributes import Attribute
-from hls4ml.model.layers import Layer
+from hls4ml.model.attributes import Attribute, AttributeDict
+from hls4ml.model.layers import Input, Layer
+from hls4ml.model.types import TensorVariable, UnspecifiedPrecisionType
 
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.core.folding import Folding
@@ -14,8 +15,59 @@ from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.rom import RomVariable
 
 
-class ExactLayer(Layer):
-    """A layer whose hardware computes exactly what Keras computes: the hardware meaning of an operation.
+class Named:
+    """Mixin of nodes: the names of :mod:`hls4ml_ext.names`, which may be those of attributes.
+
+    hls4ml keeps the outputs of a node among its attributes, under their names, which are names of layers. It keeps those
+    apart that are called like an attribute that the class expects; here all of them are.
+    """
+
+    class Attributes(AttributeDict):
+        def __setitem__(self, key, value):
+            if isinstance(value, TensorVariable) and key in self.layer.outputs and key not in self._expected_attributes:
+                self._expected_attributes.append(key)
+            super().__setitem__(key, value)
+
+    # Without names of their own: nodes that a pass makes.
+    _expected_attributes = [
+        Attribute('layer_name', value_type=str, default=''),
+        Attribute('identifier', value_type=str, default=''),
+    ]
+
+    @property
+    def attributes(self) -> AttributeDict:
+        return self._attributes
+
+    @attributes.setter
+    def attributes(self, empty):  # by hls4ml's constructor
+        self._attributes = self.Attributes(self)
+
+    @property
+    def layer_name(self) -> str:
+        """What the user calls it; the same as ``name``, unless hls4ml can't write that into C++."""
+        return self.get_attr('layer_name') or self.name
+
+    @property
+    def identifier(self) -> str:
+        """Its name in C++, Tcl and Verilog, unique in the whole graph."""
+        return self.get_attr('identifier') or f'layer{self.index}'
+
+
+class ExactInput(Named, Input):
+    """An input of an exact graph; its C++ variable has the name ``identifier``."""
+
+    def initialize(self):
+        result: FixedType | None = self.attributes.attributes.pop('result_type')
+        self.add_output_variable(
+            self.get_attr('input_shape'),
+            var_name=self.identifier,
+            type_name='input_t' if self.index == 1 else f'input{self.index}_t',
+            precision=result.to_hls4ml() if result else UnspecifiedPrecisionType(),
+        )
+
+
+class ExactLayer(Named, Layer):
+    """A layer whose C++ computes exactly what Keras computes: the hardware meaning of an operation.
 
     A node is created by :class:`~hls4ml_ext.layers.core.builder.GraphBuilder` when the types of its inputs are known. Its
     attributes are plain numbers and strings, so that hls4ml can serialize it, and hold everything that a backend needs:

@@ -69,7 +69,7 @@ class SubGraph(Serializable):
         config['IOType'] = 'io_stream'
         graph = _inner_graph_class()(HLSConfig(config), [], [], initial_index=owner.index)
         graph.owner = name
-        GraphBuilder(graph, builder.lowerings, name + '.').build(keras_model, input_types)
+        GraphBuilder(graph, builder.lowerings, name + '.', builder.names).build(keras_model, input_types)
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise ConversionError(
                 name, f'its model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs', 'Use one of each'
