@@ -61,10 +61,20 @@ def test_headers_are_registered_once_for_each_backend():
 WEIGHTS = 'quantized_bits(4,0,alpha=1)'
 
 
+def register_ours():
+    register_handler(LAYERS, QuantizerHandler())
+    for operation in registry.operations():
+        register_handler(operation.unknown_to_hls4ml, PlaceholderHandler())
+
+
 @pytest.fixture
 def handlers():
-    """hls4ml's registry of Keras-3 handlers, which is put back afterwards."""
+    """The registry of Keras-3 handlers as of hls4ml 1.3, which has none for QKeras, with ours; put back afterwards."""
     before = dict(keras_v3.registry)
+    for key in before:
+        if key.startswith('qkeras.') or key == 'QActivation':
+            del keras_v3.registry[key]
+    register_ours()
     yield keras_v3.registry
     keras_v3.registry.clear()
     keras_v3.registry.update(before)
@@ -136,11 +146,6 @@ def test_our_handlers_step_back_when_hls4ml_has_its_own(order, module, handlers)
 
             def handle(self, layer, in_tensors, out_tensors):
                 return ({**self.default_config, 'by': 'hls4ml'},)
-
-    def register_ours():
-        register_handler(LAYERS, QuantizerHandler())
-        for operation in registry.operations():
-            register_handler(operation.unknown_to_hls4ml, PlaceholderHandler())
 
     for register in order:
         {'theirs': register_theirs, 'ours': register_ours}[register]()
