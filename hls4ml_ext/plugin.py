@@ -21,9 +21,8 @@ def register(register_backend=None, register_writer=None):
     """
     from hls4ml_ext import passes
     from hls4ml_ext.layers import load_operations
-    from hls4ml_ext.layers.core.handler import register_handler
     from hls4ml_ext.layers.core.node import ExtPlaceholder
-    from hls4ml_ext.layers.qkeras.handlers import LAYERS, QuantizerHandler
+    from hls4ml_ext.layers.qkeras.handlers import register_handlers
     from hls4ml_ext.registry import register_operation
     from hls4ml_ext.saving import register_keras_classes, running_hls4ml_command
 
@@ -31,7 +30,7 @@ def register(register_backend=None, register_writer=None):
         register_layer('ExtPlaceholder', ExtPlaceholder)
     for operation in load_operations():
         register_operation(operation)
-    register_handler(LAYERS, QuantizerHandler())
+    register_handlers()
 
     for pass_class in (*passes.EXACT, *passes.TYPES):
         if pass_class.name not in optimizer_map:

@@ -18,7 +18,7 @@ from hls4ml_ext.layers.core.handler import (
     handler_of_hls4ml,
     register_handler,
 )
-from hls4ml_ext.layers.qkeras.handlers import LAYERS, QuantizerHandler
+from hls4ml_ext.layers.qkeras.handlers import register_handlers
 
 
 def state():
@@ -62,7 +62,7 @@ WEIGHTS = 'quantized_bits(4,0,alpha=1)'
 
 
 def register_ours():
-    register_handler(LAYERS, QuantizerHandler())
+    register_handlers()
     for operation in registry.operations():
         register_handler(operation.unknown_to_hls4ml, PlaceholderHandler())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hls4ml_ext.layers.core.handler import SteppingBackHandler
+from hls4ml_ext.layers.core.handler import SteppingBackHandler, register_handler
 
 LAYERS = (
     'qkeras.qlayers.QDense',
@@ -75,3 +75,8 @@ class QuantizerHandler(SteppingBackHandler):
         between = f'{to_name}_activation'
         config.update(input_keras_tensor_names=[from_name], output_keras_tensor_names=[between])
         return config, _activation(layer, f'{layer.name}_activation', between, to_name, out_tensors[0].shape[1:])
+
+
+def register_handlers():
+    """Registers the handler, for the layers that hls4ml has none for."""
+    register_handler(LAYERS, QuantizerHandler())
