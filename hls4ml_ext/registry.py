@@ -107,9 +107,9 @@ def register_operation(operation: Operation):
         if f'vivado:{template().get_name()}' not in optimizer_map:
             vivado.register_template(template)
     if operation.unknown_to_hls4ml:
-        from hls4ml_ext.layers.core.handler import register_placeholder_handler
+        from hls4ml_ext.layers.core.handler import PlaceholderHandler, register_handler
 
-        register_placeholder_handler(operation.unknown_to_hls4ml)
+        register_handler(operation.unknown_to_hls4ml, PlaceholderHandler())
 
 
 def _backends():
