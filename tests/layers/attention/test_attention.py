@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import cpp
 import keras
 import numpy as np
 import pytest
-from exactness import ExactnessTest, assert_exact, branches, convert, images, randomize
+from exactness import ExactnessTest, assert_exact, branches, convert, images, quietly, randomize
 from qkeras import QActivation, QConv2D
 
 import hls4ml_ext
 from hls4ml_ext import ConversionError, FixedType, MultiHeadSelfAttention2D, ODEBlock, PrecisionError
 from hls4ml_ext.layers.attention.keras import _integer_softmax
+from hls4ml_ext.layers.attention.node import ExactReluAttention
 from hls4ml_ext.layers.attention.tables import IntegerSoftmax
 
 POSITIONS = ('relative', 'additive', None)
@@ -58,6 +60,36 @@ class TestHeads(ExactnessTest):
     }
     io_types = ('io_stream',)
     reuse_factors = ('mixed',)
+
+
+class TestFoldings:
+    """Every way to fold a core, in hardware: whole heads, one head, slices of a head; SIMD set by name."""
+
+    @pytest.mark.parametrize('kind', ATTENTIONS)
+    @pytest.mark.parametrize(('heads', 'dims'), [(4, 2), (2, 6)])
+    def test_equals_keras(self, heads, dims, kind, tmp_path):
+        shape = (3, 4, 5)
+        possible = ExactReluAttention.foldings(heads, dims)
+        layers, lanes = {}, {}
+        for i, (folding, position) in enumerate(itertools.product(possible, POSITIONS)):
+            if i % 2 == 0 or folding.simd < dims:
+                name = f'simd{folding.simd}_{position}'.lower()
+                layers[name] = attention(name, heads, dims, position=position, attention=kind, use_output_projection=False)
+                lanes[f'{name}.core'] = folding
+        config = {'LayerName': {name: {'SIMD': folding.simd} for name, folding in lanes.items()}}
+        model = branches(shape, layers)
+        hls_model = convert(model, tmp_path / 'project', hls_config=config)
+        nodes = {n.name: n for n in hls_model.get_layers()}
+        for name, folding in lanes.items():
+            assert (nodes[name].lanes_in(), nodes[name].lanes_out) == (folding.simd, folding.simd)
+            assert nodes[name].reuse == folding.reuse
+        assert_exact(model, hls_model, images(shape, 3), hardware_integers=True)
+
+    def test_simd_that_cuts_a_head(self):
+        """Lanes are heads with all of their dims, or some dims of one head."""
+        model = branches((3, 4, 5), {'a': attention('a', 4, 6)})
+        with pytest.raises(ConversionError, match="layer 'a.core': SIMD is 4. Use one of 1, 2, 3, 6, 12, 24"):
+            hls4ml_ext.convert(model, output_dir='unwritten', hls_config={'LayerName': {'a.core': {'SIMD': 4}}})
 
 
 class TestMaps(ExactnessTest):
@@ -167,45 +199,56 @@ class TestInNetwork(ExactnessTest):
 
     def test_skip_path_holds_an_image(self, tmp_path):
         """All of the image waits beside the first attention: the graph runs with the depths it was given, and no fewer."""
-        hls_model = convert(self.build(), tmp_path / 'project')
+        hls_model = convert(self.build(), tmp_path / 'project', reuse=4)
         depths = {name: v.pragma[1] for name, v in hls_model.output_vars.items()}
         skip = max(depths, key=depths.get)
-        assert 24 <= depths[skip] <= 28
+        image = beats(hls_model, skip)
+        assert image >= 24  # pixels
+        assert image <= depths[skip] <= image + 4
         assert runs_through(hls_model, depths)
-        assert not runs_through(hls_model, {**depths, skip: 21})
+        assert not runs_through(hls_model, {**depths, skip: image - 20})
+
+
+def beats(hls_model, tensor: str) -> int:
+    variable = hls_model.output_vars[tensor]
+    return int(np.prod(variable.shape)) // variable.type.n_elem
 
 
 def runs_through(hls_model, depths) -> bool:
-    """Whether one image passes the graph of streams of the given depths: moves token after token until nothing moves."""
+    """Whether one image passes the graph of streams of the given depths: moves beat after beat until nothing moves."""
     nodes = [n for n in hls_model.get_layers() if n.inputs and n.inputs != ['input']]
     source = next(n.outputs[0] for n in hls_model.get_layers() if n not in nodes)
     waiting = {tensor: 0 for n in hls_model.get_layers() for tensor in n.outputs}
-    n_tokens = 24
+    totals = {tensor: beats(hls_model, tensor) for tensor in waiting}
     fed, taken, made = 0, {n.name: [0] * len(n.inputs) for n in nodes}, {n.name: 0 for n in nodes}
     needs = {
-        n.name: [getattr(n, 'last_input_of', lambda i: np.arange(n_tokens))(i) for i in range(len(n.inputs))] for n in nodes
+        n.name: [getattr(n, 'last_input_of', lambda i, t=t: np.arange(totals[t]))(i) for i, t in enumerate(n.inputs)]
+        for n in nodes
     }
     moved = True
     while moved:
         moved = False
-        if fed < n_tokens and waiting[source] < depths[source]:
+        if fed < totals[source] and waiting[source] < depths[source]:
             fed, moved = fed + 1, True
             waiting[source] += 1
         for node in nodes:
             done = made[node.name]
             for i, tensor in enumerate(node.inputs):
                 last = needs[node.name][i]
-                while taken[node.name][i] <= (last[done] if done < len(last) else n_tokens) and waiting[tensor] > 0:
+                needed = last[done] if done < len(last) else totals[tensor]
+                while taken[node.name][i] <= needed and waiting[tensor] > 0:
                     waiting[tensor] -= 1
                     taken[node.name][i] += 1
                     moved = True
-            complete = done < n_tokens and all(t > last[done] for t, last in zip(taken[node.name], needs[node.name]))
+            complete = done < totals[node.outputs[0]] and all(
+                t > last[done] for t, last in zip(taken[node.name], needs[node.name])
+            )
             if complete and all(waiting[t] < depths[t] or t in hls_model.outputs for t in node.outputs):
                 made[node.name] += 1
                 moved = True
                 for tensor in node.outputs:
                     waiting[tensor] += 1
-    return all(count == n_tokens for count in made.values())
+    return all(made[n.name] == totals[n.outputs[0]] for n in nodes)
 
 
 class TestInODEBlock(ExactnessTest):
@@ -264,24 +307,50 @@ def core_of(kind, reuse, height=3, width=5, position='relative'):
 def test_folding_and_cycles(reuse, heads, dims):
     core = core_of('relu', reuse)
     assert (core.get_attr('fold_heads'), core.get_attr('fold_dims')) == (heads, dims)
-    assert core.cycles == 15 + 15 * 15 * reuse
+    assert core.lanes_in() == core.lanes_out == core.settings['SIMD'] == 32 // reuse
+    assert core.cycles == 3 * 15 * reuse + 15 * 15 * reuse
+    assert core.n_beats * core.interval == 15 * 15 * reuse
     assert core.multipliers == 2 * 4 * 8 // reuse
     assert core.macs == 2 * 15 * 15 * 32
     assert core.settings['ReuseFactor'] == reuse
-    assert list(core.last_input_of()) == [14] * 15
+    assert list(core.last_input_of()) == [3 * 15 * reuse - 1] * (15 * reuse)
     softmax = core_of('softmax', reuse)
-    assert softmax.cycles == max(core.cycles, (15 * heads + 2) * 15)
+    assert softmax.delay == 2 * 15 * dims  # two rows of logits
+    assert softmax.cycles == core.cycles + softmax.delay
     assert softmax.multipliers == core.multipliers + 4 // heads
-    assert softmax.n_tokens == 15
 
 
-def test_buffers():
-    bits = core_of('relu', 2).buffer_bits
-    assert bits == {'queries': (15, 32 * 8), 'keys': (15, 32 * 8), 'values': (15, 32 * 8)}
-    assert core_of('relu', 2, position='additive').buffer_bits['keys'][1] > 32 * 8
-    bits = core_of('softmax', 2).buffer_bits
-    assert bits['logits'] == (15, 2 * 8)
-    assert bits['exponentials'] == (15, 2 * 12)
+def test_heads_are_folded_before_dims():
+    """So that the channels of a word are neighbours."""
+    foldings = core_of('relu', 1).possible_foldings()
+    assert sorted((f.reuse, f.simd) for f in foldings) == [(1, 32), (2, 16), (4, 8), (8, 4), (16, 2), (32, 1)]
+    by_heads = ExactReluAttention.foldings(6, 4)
+    assert sorted((f.reuse, f.simd) for f in by_heads) == [(1, 24), (2, 12), (3, 8), (6, 4), (12, 2), (24, 1)]
+
+
+def test_words_of_memories():
+    """One word a cycle from each memory, of as many lanes as are multiplied."""
+
+    def memories(kind, **kwargs):
+        return {m.name: (m.words, m.lanes, m.width, m.banks) for m in core_of(kind, **kwargs).memories}
+
+    words = memories('relu', reuse=2)
+    assert words == {
+        'row': (5, 8, 6, 1), 'col': (9, 8, 6, 1),
+        'queries': (30, 16, 8, 1), 'keys': (30, 16, 8, 1), 'values': (30, 16, 8, 1),
+    }  # fmt: skip
+    words = memories('softmax', reuse=2)
+    assert words['exp'] == (256, 1, 12, 2)  # a copy for each lane
+    assert words['reciprocal'] == (512, 1, 12, 2)
+    assert words['logits'] == (15, 2, 8, 1)
+    assert words['terms'] == (15, 2, 12, 1)
+    words = memories('relu', reuse=16)
+    assert words['row'], words['col'] == ((20, 2, 6, 1), (36, 2, 6, 1))
+    assert words['values'] == (240, 2, 8, 1)
+    words = memories('relu', reuse=16, position='additive')
+    assert words['row'], words['col'] == ((48, 2, 6, 1), (80, 2, 6, 1))
+    assert words['keys'][2] > 8
+    assert set(memories('relu', reuse=2, position=None)) == {'queries', 'keys', 'values'}
 
 
 def test_impossible_reuse_factor_is_rounded_down():
@@ -289,19 +358,39 @@ def test_impossible_reuse_factor_is_rounded_down():
         assert core_of('relu', 7).reuse == 4
 
 
-def test_tables_live_in_memory():
-    pragmas = core_of('softmax', 8).pragmas()
-    names = {line.split('variable=')[1].split(' ')[0].rstrip('0123456789') for line in pragmas}
-    assert names == {'row_table', 'col_table', 'exp_table', 'reciprocal_table'}
-    assert all(('impl=bram' in line) == ('exp_' in line or 'reciprocal_' in line) for line in pragmas)
-    assert core_of('relu', 8, position=None).pragmas() == []
+def test_tables_live_in_memory(tmp_path):
+    """ROMs and RAMs are bound by their depth; tables that all lanes read at once have a port for each."""
+    text = written('softmax', 2, tmp_path)
+    bound = dict(re.findall(r'BIND_STORAGE variable=([a-z_]+)\d* type=(\w+ impl=\w+)', text))
+    assert bound == {
+        'row_table': 'rom_1p impl=lutram', 'col_table': 'rom_1p impl=lutram',
+        'exp_table': 'rom_np impl=bram', 'reciprocal_table': 'rom_np impl=bram',
+        **dict.fromkeys(('queries', 'keys', 'values', 'logits', 'terms'), 'ram_s2p impl=lutram'),
+    }  # fmt: skip
+
+
+def written(kind, reuse, directory, **kwargs) -> str:
+    """The C++ that configures a core."""
+    model = branches((3, 5, 6), {'a': attention('a', 4, 8, attention=kind, **kwargs)})
+    hls_model = convert(model, directory / 'p', hls_config={'LayerName': {'a.core': {'ReuseFactor': reuse}}})
+    quietly(hls_model.write)
+    return (directory / 'p/firmware/parameters.h').read_text()
+
+
+def test_no_stream_is_wider_than_a_beat(tmp_path):
+    """Also between the processes of the core."""
+    text = written('softmax', 2, tmp_path)
+    types = dict(re.findall(r'typedef (nnet::array<.*>) (\w+_t);', text))
+    assert {name: int(re.search(r', (\d+)>$', t)[1]) for t, name in types.items()} == {
+        'value_t': 16, 'score_t': 2, 'weight_t': 2,
+    }  # fmt: skip
 
 
 def test_config_lists_the_parts():
     model = branches((3, 3, 6), {'a': attention('a')})
     names = hls4ml_ext.config_from_model(model)['LayerName']
     assert {'a.qkv', 'a.core', 'a.out'} <= set(names)
-    assert names['a.core'] == {'Trace': False, 'ReuseFactor': 1, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
+    assert names['a.core'] == {'Trace': False, 'ReuseFactor': 1, 'SIMD': 8, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
 
 
 @pytest.mark.parametrize('flags', [(), (cpp.HARDWARE_INTEGERS,)], ids=['native', 'ap_int'])
