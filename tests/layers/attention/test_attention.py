@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import cpp
 import keras
 import numpy as np
 import pytest
-from exactness import ExactnessTest, assert_exact, branches, convert, images, quietly, randomize
+from exactness import ExactnessTest, assert_exact, branches, convert, images, randomize
 from qkeras import QActivation, QConv2D
 
 import hls4ml_ext
@@ -288,109 +287,6 @@ def test_worst_case_sums(value, tmp_path):
             result, context = node.result_type.range, contexts[node.name[: -len('.core')]] * 2.0**node.result_type.frac
             reached = context.max() / result.hi if value == 'highest' else context.min() / result.lo
             assert 0.4 < reached <= 1, node.name  # a type's range is up to twice that of the sums
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The hardware's facts
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def core_of(kind, reuse, height=3, width=5, position='relative'):
-    model = branches((height, width, 6), {'a': attention('a', 4, 8, attention=kind, position=position)})
-    hls_model = hls4ml_ext.convert(
-        model, output_dir='unwritten', hls_config={'Model': {}, 'LayerName': {'a.core': {'ReuseFactor': reuse}}}
-    )
-    return next(n for n in hls_model.get_layers() if n.name == 'a.core')
-
-
-@pytest.mark.parametrize(('reuse', 'heads', 'dims'), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (8, 4, 2), (32, 4, 8)])
-def test_folding_and_cycles(reuse, heads, dims):
-    core = core_of('relu', reuse)
-    assert (core.get_attr('fold_heads'), core.get_attr('fold_dims')) == (heads, dims)
-    assert core.lanes_in() == core.lanes_out == core.settings['SIMD'] == 32 // reuse
-    assert core.cycles == 3 * 15 * reuse + 15 * 15 * reuse
-    assert core.n_beats * core.interval == 15 * 15 * reuse
-    assert core.multipliers == 2 * 4 * 8 // reuse
-    assert core.macs == 2 * 15 * 15 * 32
-    assert core.settings['ReuseFactor'] == reuse
-    assert list(core.last_input_of()) == [3 * 15 * reuse - 1] * (15 * reuse)
-    softmax = core_of('softmax', reuse)
-    assert softmax.delay == 2 * 15 * dims  # two rows of logits
-    assert softmax.cycles == core.cycles + softmax.delay
-    assert softmax.multipliers == core.multipliers + 4 // heads
-
-
-def test_heads_are_folded_before_dims():
-    """So that the channels of a word are neighbours."""
-    foldings = core_of('relu', 1).possible_foldings()
-    assert sorted((f.reuse, f.simd) for f in foldings) == [(1, 32), (2, 16), (4, 8), (8, 4), (16, 2), (32, 1)]
-    by_heads = ExactReluAttention.foldings(6, 4)
-    assert sorted((f.reuse, f.simd) for f in by_heads) == [(1, 24), (2, 12), (3, 8), (6, 4), (12, 2), (24, 1)]
-
-
-def test_words_of_memories():
-    """One word a cycle from each memory, of as many lanes as are multiplied."""
-
-    def memories(kind, **kwargs):
-        return {m.name: (m.words, m.lanes, m.width, m.banks) for m in core_of(kind, **kwargs).memories}
-
-    words = memories('relu', reuse=2)
-    assert words == {
-        'row': (5, 8, 6, 1), 'col': (9, 8, 6, 1),
-        'queries': (30, 16, 8, 1), 'keys': (30, 16, 8, 1), 'values': (30, 16, 8, 1),
-    }  # fmt: skip
-    words = memories('softmax', reuse=2)
-    assert words['exp'] == (256, 1, 12, 2)  # a copy for each lane
-    assert words['reciprocal'] == (512, 1, 12, 2)
-    assert words['logits'] == (15, 2, 8, 1)
-    assert words['terms'] == (15, 2, 12, 1)
-    words = memories('relu', reuse=16)
-    assert words['row'], words['col'] == ((20, 2, 6, 1), (36, 2, 6, 1))
-    assert words['values'] == (240, 2, 8, 1)
-    words = memories('relu', reuse=16, position='additive')
-    assert words['row'], words['col'] == ((48, 2, 6, 1), (80, 2, 6, 1))
-    assert words['keys'][2] > 8
-    assert set(memories('relu', reuse=2, position=None)) == {'queries', 'keys', 'values'}
-
-
-def test_impossible_reuse_factor_is_rounded_down():
-    with pytest.warns(UserWarning, match="layer 'a.core': ReuseFactor 7 is not possible, using 4"):
-        assert core_of('relu', 7).reuse == 4
-
-
-def test_tables_live_in_memory(tmp_path):
-    """ROMs and RAMs are bound by their depth; tables that all lanes read at once have a port for each."""
-    text = written('softmax', 2, tmp_path)
-    bound = dict(re.findall(r'BIND_STORAGE variable=([a-z_]+)\d* type=(\w+ impl=\w+)', text))
-    assert bound == {
-        'row_table': 'rom_1p impl=lutram', 'col_table': 'rom_1p impl=lutram',
-        'exp_table': 'rom_np impl=bram', 'reciprocal_table': 'rom_np impl=bram',
-        **dict.fromkeys(('queries', 'keys', 'values', 'logits', 'terms'), 'ram_s2p impl=lutram'),
-    }  # fmt: skip
-
-
-def written(kind, reuse, directory, **kwargs) -> str:
-    """The C++ that configures a core."""
-    model = branches((3, 5, 6), {'a': attention('a', 4, 8, attention=kind, **kwargs)})
-    hls_model = convert(model, directory / 'p', hls_config={'LayerName': {'a.core': {'ReuseFactor': reuse}}})
-    quietly(hls_model.write)
-    return (directory / 'p/firmware/parameters.h').read_text()
-
-
-def test_no_stream_is_wider_than_a_beat(tmp_path):
-    """Also between the processes of the core."""
-    text = written('softmax', 2, tmp_path)
-    types = dict(re.findall(r'typedef (nnet::array<.*>) (\w+_t);', text))
-    assert {name: int(re.search(r', (\d+)>$', t)[1]) for t, name in types.items()} == {
-        'value_t': 16, 'score_t': 2, 'weight_t': 2,
-    }  # fmt: skip
-
-
-def test_config_lists_the_parts():
-    model = branches((3, 3, 6), {'a': attention('a')})
-    names = hls4ml_ext.config_from_model(model)['LayerName']
-    assert {'a.qkv', 'a.core', 'a.out'} <= set(names)
-    assert names['a.core'] == {'Trace': False, 'ReuseFactor': 1, 'SIMD': 8, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
 
 
 @pytest.mark.parametrize('flags', [(), (cpp.HARDWARE_INTEGERS,)], ids=['native', 'ap_int'])
