@@ -21,13 +21,14 @@ def register(register_backend=None, register_writer=None):
     """
     from hls4ml_ext import passes
     from hls4ml_ext.layers import load_operations
-    from hls4ml_ext.layers.core.node import ExtPlaceholder
+    from hls4ml_ext.layers.core.node import ExactInput, ExtPlaceholder
     from hls4ml_ext.layers.qkeras.handlers import register_handlers
     from hls4ml_ext.registry import register_operation
     from hls4ml_ext.saving import register_keras_classes, running_hls4ml_command
 
-    if layer_map.get('ExtPlaceholder') is not ExtPlaceholder:
-        register_layer('ExtPlaceholder', ExtPlaceholder)
+    for node in (ExactInput, ExtPlaceholder):
+        if layer_map.get(node.__name__) is not node:
+            register_layer(node.__name__, node)
     for operation in load_operations():
         register_operation(operation)
     register_handlers()

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from hls4ml_ext import ODEBlock, fold_batchnorm
+from hls4ml_ext.models.knobs import Quantization
+from hls4ml_ext.models.ode_mhsa import Knobs, build
 from hls4ml_ext.train.calibration import all_layers
-from models.knobs import Quantization
-from models.ode_mhsa import Knobs, build
 
 
 @pytest.mark.parametrize(

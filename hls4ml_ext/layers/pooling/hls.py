@@ -14,7 +14,7 @@ def _arithmetic(node) -> dict[str, object]:
         'op': EnumValue('nnet::ext::pool_op', 'nnet::ext::pool_' + node.get_attr('op')),
         'scale': int(node.get_attr('scale')),
         'scale_width': int(node.get_attr('scale')).bit_length(),
-        'scale_frac': int(node.get_attr('scale_frac')),
+        'acc_frac': node.input_type().frac + int(node.get_attr('scale_frac')),
         'sum_width': int(node.get_attr('sum_width')),
         'multiplier': multiplier(node),
         'acc_width': int(node.get_attr('acc_width')),

@@ -19,11 +19,11 @@ namespace ext {
 enum pool_op { pool_max, pool_average };
 
 // scale * sum, rounded to the type of the result.
-template <class in_T, class res_T, typename CONFIG_T> inline res_T scaled(const int_t<CONFIG_T::sum_width> &sum) {
+template <class res_T, typename CONFIG_T> inline res_T scaled(const int_t<CONFIG_T::sum_width> &sum) {
     #pragma HLS INLINE
     const int_t<CONFIG_T::scale_width, false> scale = CONFIG_T::scale;
     const int_t<CONFIG_T::acc_width> product = multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(sum, scale);
-    return requantize<res_T, CONFIG_T::acc_width, fixed_traits<in_T>::frac + CONFIG_T::scale_frac>(product);
+    return requantize<res_T, CONFIG_T::acc_width, CONFIG_T::acc_frac>(product);
 }
 
 // The taps of a window come one by one, groups of lanes one after the other.
@@ -40,7 +40,7 @@ pool_taps_cycles:
         const data_T beat = data.read();
         for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
-            const sum_T x = to_stored(beat[c]);
+            const sum_T x = lane_of(beat, c);
             if (tap == 0)
                 sums[c] = x;
             else if (CONFIG_T::op == pool_average)
@@ -52,7 +52,7 @@ pool_taps_cycles:
             res_T beat_out;
             for (int c = 0; c < lanes; c++) {
                 #pragma HLS UNROLL
-                beat_out[c] = scaled<typename data_T::value_type, typename res_T::value_type, CONFIG_T>(sums[c]);
+                beat_out[c] = scaled<typename res_T::value_type, CONFIG_T>(sums[c]);
             }
             res.write(beat_out);
         }
@@ -74,7 +74,6 @@ template <class T, int WORDS, int LANES> inline void move_up(T words[WORDS][LANE
 
 template <class data_T, class res_T, typename CONFIG_T>
 void global_pool2d(hls::stream<data_T> &data, hls::stream<res_T> &res) {
-    typedef typename data_T::value_type in_T;
     typedef int_t<CONFIG_T::sum_width> sum_T;
     const int lanes = CONFIG_T::lanes;
     const int words = CONFIG_T::n_chan / lanes; // of a pixel
@@ -90,7 +89,7 @@ global_pool2d_pixels:
         #pragma HLS ARRAY_PARTITION variable=sum complete
         for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
-            const sum_T x = to_stored(beat[c]);
+            const sum_T x = lane_of(beat, c);
             if (t < words) // the first pixel
                 sum[c] = x;
             else if (CONFIG_T::op == pool_average)
@@ -111,7 +110,7 @@ global_pool2d_results:
         res_T beat_out;
         for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
-            beat_out[c] = scaled<in_T, typename res_T::value_type, CONFIG_T>(sums[0][c]);
+            beat_out[c] = scaled<typename res_T::value_type, CONFIG_T>(sums[0][c]);
         }
         res.write(beat_out);
         move_up<sum_T, words, lanes>(sums);
