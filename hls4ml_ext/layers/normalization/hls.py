@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hls4ml_ext.layers.core.kernel import HLSKernel, multiplier
+from hls4ml_ext.layers.core.kernel import EnumValue, HLSKernel
 from hls4ml_ext.layers.normalization import tables
 from hls4ml_ext.layers.normalization.node import WIDTHS, ExactLayerNorm
 
@@ -14,6 +14,9 @@ class LayerNormKernel(HLSKernel):
 
     def members(self, node):
         table, gamma, beta = (node.weights[name] for name in ('table', 'gamma', 'beta'))
+        # Without gamma, the last one is a product with a constant of 1.
+        kinds = ('sum', 'square', 'scale', 'gamma')
+        impls = ['dsp' if products.uses_dsp else 'lut' for products in node.products] + ['lut']
         return {
             'n_pixels': node.n_pixels,
             'n_chan': node.channels,
@@ -29,7 +32,7 @@ class LayerNormKernel(HLSKernel):
             'offset': int(node.get_attr('offset')),
             **{name: int(node.get_attr(name)) for name in WIDTHS},
             'acc_width': int(node.get_attr('acc_width')),
-            'multiplier': multiplier(node),
+            **{f'{kind}_impl': EnumValue('nnet::ext::mult_impl', f'nnet::ext::mult_{i}') for kind, i in zip(kinds, impls)},
             'normal_t': node.get_attr('normal'),
             'table_t': str(table.stored_type),
             'gamma_t': str(gamma.stored_type),

@@ -77,7 +77,7 @@ layer_norm_cycles:
         #pragma HLS PIPELINE II=1 style=flp
         if (word == 0) { // a pixel is complete
             const variance_T spread = variance_T(CONFIG_T::n_chan * variance_T(squares)) -
-                                      multiply<CONFIG_T::variance_width, CONFIG_T::multiplier>::call(sum, sum);
+                                      multiply<CONFIG_T::variance_width, CONFIG_T::sum_impl>::call(sum, sum);
             scale = rsqrt_of<CONFIG_T>(spread + CONFIG_T::epsilon, table);
             previous_sum = sum;
             sum = 0;
@@ -96,9 +96,9 @@ layer_norm_cycles:
                 #pragma HLS UNROLL
                 const deviation_T deviation = deviation_T(CONFIG_T::n_chan * deviation_T(pixel[word][c])) - previous_sum;
                 const int_t<CONFIG_T::product_width> product =
-                    multiply<CONFIG_T::product_width, CONFIG_T::multiplier>::call(deviation, scale);
+                    multiply<CONFIG_T::product_width, CONFIG_T::scale_impl>::call(deviation, scale);
                 const normal_T y = requantize<normal_T, CONFIG_T::product_width, CONFIG_T::scale_frac>(product);
-                const acc_T scaled = multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(to_stored(y), gammas[c]);
+                const acc_T scaled = multiply<CONFIG_T::acc_width, CONFIG_T::gamma_impl>::call(to_stored(y), gammas[c]);
                 const acc_T acc = align<acc_T, acc_frac - scaled_frac>(scaled) +
                                   align<acc_T, acc_frac - beta_traits::frac>(acc_T(betas[c]));
                 beat_out[c] = requantize<typename res_T::value_type, CONFIG_T::acc_width, acc_frac>(acc);
@@ -115,7 +115,7 @@ layer_norm_cycles:
                 const x_T x = x_T(to_stored(beat[c]) - CONFIG_T::offset);
                 pixel[word][c] = x;
                 part_sum += x;
-                part_squares += multiply<CONFIG_T::square_width, CONFIG_T::multiplier>::call(x, x);
+                part_squares += multiply<CONFIG_T::square_width, CONFIG_T::square_impl>::call(x, x);
             }
             sum += part_sum;
             squares += part_squares;

@@ -6,7 +6,7 @@ import numpy as np
 from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
 
 from hls4ml_ext.fixed import FixedType
-from hls4ml_ext.layers.core.folding import folding_settings
+from hls4ml_ext.layers.core.folding import Folding, divisors, folding_settings
 from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.node import ExactLayer
 from hls4ml_ext.layers.normalization import tables
@@ -76,12 +76,14 @@ class ExactLayerNorm(ExactLayer):
 
     @property
     def products(self):
+        """Of the square of the sum; of each lane's square and 1/sqrt(v), and of gamma where there is one."""
         a = self.attributes
-        every_cycle = [(a['x_width'], a['x_width']), (a['deviation_width'], tables.SCALE_FRAC)]
+        widths = [(a['x_width'], a['x_width']), (a['deviation_width'], tables.SCALE_FRAC)]
         if a['scaled']:
-            every_cycle.append((a['normal_width'], self.weights['gamma'].stored_type.width))
-        square = Products(1, (a['sum_width'], a['sum_width']))
-        return [square, *(Products(a['simd'], widths) for widths in every_cycle)]
+            widths.append((a['normal_width'], self.weights['gamma'].stored_type.width))
+        impl = self.get_attr('mult_impl', 'auto')
+        square_of_sum = Products(1, (a['sum_width'], a['sum_width']), impl)
+        return [square_of_sum, *(Products(a['simd'], pair, impl) for pair in widths)]
 
     @property
     def macs(self):
@@ -98,6 +100,14 @@ class ExactLayerNorm(ExactLayer):
     def last_input_of(self, i: int = 0):
         """A beat of the pixel after it comes in as a beat goes out."""
         return np.minimum(np.arange(self.n_beats) + self.reuse, self.n_beats - 1)
+
+    def possible_foldings(self):
+        return self.foldings(self.channels)
+
+    @staticmethod
+    def foldings(n_chan: int) -> list[Folding]:
+        """The possible foldings: a beat is read, normalized and written in each cycle."""
+        return [Folding(n, n, n_chan // n) for n in divisors(n_chan)]
 
     @property
     def settings(self):

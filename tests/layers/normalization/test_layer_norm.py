@@ -196,6 +196,10 @@ def test_widths_of_the_products(tmp_path):
     assert with_gamma[:3] == without
     assert hls_model.graph['no_gamma'].multipliers == 2 * 3 + 1
     assert [m.words for m in hls_model.graph['no_gamma'].memories] == [768, 1, 4, 4]
+    # All have factors of more than 4 bits.
+    assert [p.uses_dsp for p in with_gamma] == [True] * 4
+    hls_model = convert(model, tmp_path, hls_config={'LayerName': {'simd3': {'SIMD': 3, 'MultImpl': 'lut'}}})
+    assert not any(p.uses_dsp for p in hls_model.graph['simd3'].products)
 
 
 def test_a_folding_that_does_not_divide(tmp_path):

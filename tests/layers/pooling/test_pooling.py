@@ -106,7 +106,7 @@ def on_lanes(shape, lanes):
 
 
 @pytest.mark.parametrize('io_type', ['io_stream', 'io_parallel'])
-@pytest.mark.parametrize(('shape', 'lanes'), [((3, 5, 12), (1, 2, 3, 4, 6, 12)), ((1, 1, 15), (5, 3)), ((4, 2, 7), (1, 7))])
+@pytest.mark.parametrize(('shape', 'lanes'), [((3, 5, 12), (1, 2, 3, 4, 6, 12)), ((1, 1, 15), (5, 3)), ((3, 2, 7), (1, 7))])
 def test_global_pooling_on_any_number_of_lanes(shape, lanes, io_type, tmp_path):
     model, config = on_lanes(shape, lanes)
     hls_model = convert(model, tmp_path / 'p', io_type, hls_config=config)
@@ -122,10 +122,10 @@ def test_global_pooling_on_any_number_of_lanes(shape, lanes, io_type, tmp_path):
 
 
 def test_widths_of_the_product_of_an_average(tmp_path):
-    """A sum of 15 numbers of 8 bits has 12; the largest fraction of at most 7 bits that 1/15 rounds to is 34/512."""
+    """A sum of 15 numbers of 8 bits has 12; the quantizer rounds 1/15 to 34/512, which is 17/256."""
     model, config = on_lanes((3, 5, 12), (4,))
     (products,) = convert(model, tmp_path / 'p', hls_config=config).graph['average4'].products
-    assert (products.count, products.widths) == (4, (12, 6))
+    assert (products.count, products.widths) == (4, (12, 5))
 
 
 def test_a_power_of_two_needs_no_multiplier(tmp_path):
