@@ -8,7 +8,7 @@ from qkeras import QActivation, QConv2D
 
 import hls4ml_ext
 from hls4ml_ext.layers.copy.node import ExactCopy
-from hls4ml_ext.passes.fifo_depths import SLACK
+from hls4ml_ext.layers.core.schedule import MIN_DEPTH
 
 W = 'quantized_bits(3,0,alpha=1)'
 STATE = 'quantized_bits(8,1,alpha=1)'
@@ -166,4 +166,6 @@ def test_the_short_branch_behind_a_copy_waits(tmp_path):
     hls_model = convert(randomize(keras.Model(inputs, [total, z])), tmp_path / 'p')
     depths = {name: variable.pragma[1] for name, variable in hls_model.output_vars.items()}
     (copy,) = copies_in(hls_model)
-    assert sorted(depths[name] for name in copy.outputs) == [SLACK, SLACK, 8 + 1 + SLACK]
+    *_, deepest = sorted(depths[name] for name in copy.outputs)
+    assert deepest >= 8 + 1 + MIN_DEPTH  # a row, a pixel, and what is in the pipelines
+    assert min(depths.values()) >= MIN_DEPTH
