@@ -84,7 +84,11 @@ def with_ode_blocks():
     inside = keras.Input((3, 3, 4))
     slope = keras.layers.Add(name='residual')([inside, attention('relu')(inside)])
     block = hls4ml_ext.ODEBlock(
-        keras.Model(inside, quantize('slope')(slope)), 2, 'heun', state_quantizer='quantized_bits(8,2,alpha=1)', name='second'
+        keras.Model(inside, quantize('slope')(slope)),
+        2,
+        'heun',
+        state_quantizer='quantized_bits(8,2,alpha=1)',
+        name='second',
     )
     x = keras.layers.Add(name='around')([block(x), x])
     return randomize(keras.Model(inputs, x))

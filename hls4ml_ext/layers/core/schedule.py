@@ -231,7 +231,7 @@ class Latest:
 
 
 def latest(processes: list[Process], outputs, period: float | None = None, stalls: bool = True) -> Latest:
-    """The latest schedule; see :func:`earliest`. Beats are given just in time, and taken as soon as there is room for them."""
+    """The latest schedule; see :func:`earliest`. Beats are given just in time, and taken as soon as there is room."""
     given, works = earliest(processes, period, stalls)
     soonest, deadlines = given, {name: given[name] for name in outputs}
     for number in reversed(range(len(processes))):
