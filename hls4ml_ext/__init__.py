@@ -34,6 +34,7 @@ _NAMES = {
     'ExtError': 'errors',
     'ConversionError': 'errors',
     'PrecisionError': 'errors',
+    'SettingsError': 'errors',
     'ProjectError': 'errors',
 }
 

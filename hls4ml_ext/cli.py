@@ -177,8 +177,10 @@ def prepared(project_file: Path, output: Path | None, compiler: bool = True, bac
     project = load_project(project_file)
     if compiler:
         check_compiler()
+    choose_backend(backend)
+    a_run = Run(project, output)  # whose directory is checked before Keras loads, which takes long
     with session(project_file, backend) as reporter:
-        a_run = Run(project, output, reporter)
+        a_run.reporter = reporter
         yield a_run
 
 

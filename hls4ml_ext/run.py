@@ -52,6 +52,10 @@ class Run:
     def _claim(self):
         """Makes the directory, and marks it as a run's."""
         mark = self.directory / MARK
+        if self.directory.is_file():
+            raise ProjectError(
+                f"output directory '{self.directory}' can't be used: it is a file. Choose another one with --output"
+            )
         if self.directory.is_dir() and any(self.directory.iterdir()) and not mark.is_file():
             raise ProjectError(
                 f"output directory '{self.directory}' has files in it and is not a run of hls4ml-ext (no {MARK}). "

@@ -7,7 +7,7 @@ from hls4ml.model.attributes import Attribute
 from hls4ml.model.types import Serializable
 
 from hls4ml_ext import quantizers
-from hls4ml_ext.errors import ConversionError, ExtError
+from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType, Range, fraction_bits, stored_integers
 from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
 from hls4ml_ext.layers.core.latency import dataflow_latency
@@ -228,14 +228,7 @@ def lower_ode_block(layer, inputs, graph) -> str:
     for i, row in enumerate(a[1:]):
         rows[i, : len(row)] = row
     rows[n - 1] = b
-    try:
-        frac = max(fraction_bits(rows), 0)
-        if frac > 30 or np.abs(rows).max() * 2.0**frac >= 2**31:
-            raise ExtError(f'{rows.max()!r} needs {frac} fractional bits')
-    except ExtError as e:
-        raise ConversionError(
-            name, f'a coefficient of the solver is too fine ({e})', 'Set coefficient_bits, for instance to 8'
-        ) from e
+    frac = coefficient_frac(rows, name, layer.coefficient_bits)
     stored = stored_integers(rows, frac)
     sums = state.range
     for row in stored:  # the worst of all combinations
@@ -256,6 +249,29 @@ def lower_ode_block(layer, inputs, graph) -> str:
         coefficients=[[int(x) for x in row] for row in stored], coefficient_frac=int(frac), times=times,
         time_channel=layer.time_channel, state_type=str(state), state_storage=storage,
     )  # fmt: skip
+
+
+def coefficient_frac(rows: np.ndarray, name: str, coefficient_bits: int | None) -> int:
+    """The fractional bits with which the kernel stores the coefficients of a solver, as 32-bit integers.
+
+    Raises:
+        ConversionError: on coefficients for which 32 bits are not enough.
+    """
+    coefficients = [float(x) for x in np.abs(rows).ravel() if x]
+    largest, smallest = max(coefficients, default=0.0), min(coefficients, default=1.0)
+    if largest >= 2.0**31:
+        raise ConversionError(name, f'a coefficient of the solver is too large: {largest:.6g}', 'Use a smaller step_size')
+    if smallest < 2.0**-30:
+        raise ConversionError(name, f'a coefficient of the solver is too small: {smallest:.6g}', 'Use a larger step_size')
+    bits = {x: fraction_bits(np.array(x)) for x in coefficients}
+    finest = max(bits, key=bits.get, default=0.0)
+    frac = max(bits.get(finest, 0), 0)
+    if frac > 30 or largest * 2.0**frac >= 2.0**31:
+        fewer = 'Set coefficient_bits, for instance to 8' if coefficient_bits is None else 'Use fewer coefficient_bits'
+        beside = f' beside {largest:.6g}' if frac <= 30 else ''
+        problem = f'a coefficient of the solver is too fine: {finest:.6g} needs {frac} fractional bits{beside}'
+        raise ConversionError(name, problem, fewer)
+    return frac
 
 
 def _same_numbers(a: FixedType | None, b: FixedType) -> bool:
