@@ -13,14 +13,14 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, InstanceOf, ValidationInfo, field_validator, model_validator
 
-from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.errors import ProjectError, shown
 from hls4ml_ext.models import BUILDERS, builder
 from hls4ml_ext.models.knobs import Count, Quantization, Section
 from hls4ml_ext.settings import Hardware
 from hls4ml_ext.shipped import project_name, project_path
 from hls4ml_ext.train.augment import Augmentation
 from hls4ml_ext.train.sources import SOURCES, existing_file, relative_to_project
-from hls4ml_ext.validation import check, known_keys, shown
+from hls4ml_ext.validation import check, known_keys
 
 PHASES = ('pretrain', 'refine', 'qat', 'finetune')
 """The phases of training, in order."""
