@@ -54,7 +54,7 @@ def _layer_configs(node):
 
     if not isinstance(node, ExactLayer) or node.inserted:
         return
-    yield node.name, {'Trace': False, **node.settings}
+    yield node.layer_name, {'Trace': False, **node.settings}
     for inner in node.inner_layers():
         yield from _layer_configs(inner)
 
@@ -96,7 +96,7 @@ def convert(
 
         hls_model = hls4ml_ext.convert(model, output_dir='my-project')
         hls_model.compile()
-        assert (hls_model.predict(x) == model.predict(x)).all()
+        assert (hls_model.predict(x) == hls4ml_ext.predict(model, x)).all()
     """
     check_output_dir(output_dir)
     hls_config = copy.deepcopy(hls_config) if hls_config else {}
@@ -108,11 +108,12 @@ def convert(
 
 def _convert(model, output_dir, project_name, backend, io_type, part, hls_config, **kwargs):
     import keras
-    from hls4ml.model import ModelGraph
     from hls4ml.utils.config import create_config
 
     from hls4ml_ext import plugin
-    from hls4ml_ext.layers.core.builder import cpp_identifier, functional_of
+    from hls4ml_ext.graph import ExactModelGraph
+    from hls4ml_ext.layers.core.builder import functional_of
+    from hls4ml_ext.names import is_safe
     from hls4ml_ext.passes.exact_graph import BACKENDS
 
     plugin.register()  # hls4ml only prints a line if it fails
@@ -126,8 +127,8 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
         raise ConversionError(model.name, f'io_type is {io_type!r}', "Use 'io_stream' or 'io_parallel'")
     if str(backend).lower() not in [b.lower() for b in BACKENDS]:
         raise ConversionError(model.name, f'backend is {backend!r}', f'Use one of {", ".join(BACKENDS)}')
-    if cpp_identifier(project_name) != project_name:
-        raise ConversionError(model.name, f'project_name is {project_name!r}', 'Use a name that C++ accepts')
+    if not isinstance(project_name, str) or not is_safe(project_name):
+        raise ConversionError(model.name, f'project_name is {project_name!r}', 'Use a name that C++ and Verilog accept')
     functional = functional_of(model)
     known = {name.replace('/', '.') for name in hls_config.get('LayerName') or {}}
     # As hls4ml's converter, but for its parser: the exact graph comes from the Keras model itself, and the parser fails on
@@ -147,7 +148,7 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
         {'class_name': 'ExtPlaceholder', 'name': name, 'inputs': inputs, 'out_shape': [1], 'module': __name__}
         for name in outputs
     ]
-    graph = ModelGraph.from_layer_list(config, layers, inputs, outputs)
+    graph = ExactModelGraph.from_layer_list(config, layers, inputs, outputs)
     unknown = (
         known
         - {name for node in graph.get_layers() for name, _ in _layer_configs(node)}
@@ -165,6 +166,11 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
 def check_output_dir(output_dir):
     """Raises :class:`ProjectError` unless a project may be written to `output_dir`."""
     path = Path(output_dir).absolute()
+    strange = sorted({c for c in str(path) if c in '\\"' or not c.isprintable()})
+    if strange:
+        raise ProjectError(
+            f"output directory '{path}' has {strange[0]!r} in its name, which C++ doesn't take as it is. Choose another one"
+        )
     if path.exists() and not path.is_dir():
         raise ProjectError(f"output directory '{output_dir}' is a file. Choose another one")
     if path.is_dir() and any(path.iterdir()) and not (path / PROJECT_MARK).is_file():

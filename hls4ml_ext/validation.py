@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from typing import Any
 
 from pydantic import ValidationError
 
-from models.knobs import Section
+from hls4ml_ext.models.knobs import Section
+
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 80
 
 BOUNDS = {'gt': 'more than', 'ge': 'at least', 'lt': 'less than', 'le': 'at most'}
 
@@ -44,6 +48,11 @@ def _real(loc: tuple, raw) -> list:
     return keys
 
 
+def shown(value) -> str:
+    """A value in a message: not more of it than a line has room for."""
+    return _REPR.repr(value)
+
+
 def known_keys(section) -> list[str]:
     return [key for key in section.model_fields if key != 'path']
 
@@ -69,23 +78,23 @@ def _problem(error: dict, section) -> str:
     if kind == 'missing':
         return 'is missing'
     if kind == 'literal_error':
-        return f'{value!r} is not one of {_choices(context["expected"])}'
+        return f'{shown(value)} is not one of {_choices(context["expected"])}'
     if kind in ('greater_than', 'greater_than_equal', 'less_than', 'less_than_equal'):
         sign, limit = next(iter(context.items()))
-        return f'{value!r} must be {BOUNDS[sign]} {limit:g}'
+        return f'{shown(value)} must be {BOUNDS[sign]} {limit:g}'
     if kind in ('model_type', 'model_attributes_type', 'dict_type'):
-        return f'{value!r} is not a group of keys'
+        return f'{shown(value)} is not a group of keys'
     if kind.startswith('int_'):
-        return f'{value!r} is not an integer'
+        return f'{shown(value)} is not an integer'
     if kind.startswith('float_'):
-        return f'{value!r} is not a number'
+        return f'{shown(value)} is not a number'
     if kind.startswith('bool_'):
-        return f'{value!r} is not true or false'
+        return f'{shown(value)} is not true or false'
     if kind == 'string_pattern_mismatch':
-        return f'{value!r} may have letters, digits, dots, dashes and underscores only'
+        return f'{shown(value)} may have letters, digits, dots, dashes and underscores only'
     if kind == 'value_error':
         return str(context['error'])
-    return f'{value!r}: {error["msg"]}'
+    return f'{shown(value)}: {error["msg"]}'
 
 
 def _choices(expected: str) -> str:

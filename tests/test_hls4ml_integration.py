@@ -93,10 +93,11 @@ STOCK_MODELS = {
     from qkeras import *
     Q = 'quantized_bits(4,0,alpha=1)'
     x = i = keras.Input((8, 8, 3))
-    x = QConv2D(4, 3, kernel_quantizer=Q, bias_quantizer=Q, name='c')(x)
+    x = QConv2D(4, 3, kernel_quantizer=Q, bias_quantizer=Q, activation='relu', name='c')(x)
+    x = QDepthwiseConv2D(3, depthwise_quantizer=Q, bias_quantizer=Q, name='dw')(x)
     x = keras.layers.Activation('relu', name='r')(x)
     x = keras.layers.Flatten(name='f')(x)
-    x = QDense(5, kernel_quantizer=Q, bias_quantizer=Q, name='o')(x)
+    x = QDense(5, kernel_quantizer=Q, bias_quantizer=Q, activation='softmax', name='o')(x)
     """,
 }
 

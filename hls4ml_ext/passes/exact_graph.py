@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hls4ml.model.optimizer import ModelOptimizerPass
 
 from hls4ml_ext.errors import ConversionError
@@ -38,10 +40,14 @@ class ExactGraph(ModelOptimizerPass):
                 )
             return False
         check_backend(model.config)
+        from hls4ml_ext.ports import remember
         from hls4ml_ext.registry import lowerings
 
         model.index = 0
         GraphBuilder(model, lowerings()).build(keras_model)
+        remember(model, keras_model)
+        # The process may change its directory before it compiles the project.
+        model.config.config['OutputDir'] = os.path.abspath(model.config.get_output_dir())
         model.config.pipeline_style = 'dataflow'
         return True
 

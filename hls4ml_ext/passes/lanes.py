@@ -40,19 +40,23 @@ def choose_lanes(model):
     """Sets ``lanes`` of every node whose lanes are free, and of the model's inputs."""
     nodes = list(model.get_layers())
     budget = max((n.cycles for n in nodes if isinstance(n, ExactLayer) and not n.free_lanes), default=0)
-    inner = is_inner(model)
     consumers = {}
     for node in nodes:
         for i, tensor in enumerate(node.inputs):
             consumers.setdefault(tensor, []).append((node, i))
     for node in nodes:
         if not isinstance(node, ExactLayer):
-            node.set_attr('lanes', node_channels(node) if inner else _port_lanes(node, consumers.get(node.outputs[0], [])))
+            if not is_inner(model):
+                node.set_attr('lanes', _port_lanes(node, consumers.get(node.outputs[0], [])))
         elif node.free_lanes:
             fixed = [lanes_of(model.graph[t]) for t in node.inputs if t in model.graph and model.graph[t].get_attr('lanes')]
             fixed += [lanes_of(model.graph[t]) for t in node.inputs if _is_fixed(model.graph.get(t))]
             fixed += [n.lanes_in(i) for n, i in consumers.get(node.outputs[0], []) if _is_fixed(n)]
             node.set_attr('lanes', _best(node, fixed, budget))
+    if is_inner(model):
+        for node in nodes:
+            if not isinstance(node, ExactLayer):
+                node.set_attr('lanes', _inner_lanes(model, node, consumers.get(node.outputs[0], [])))
 
 
 def is_inner(model) -> bool:
@@ -70,6 +74,17 @@ def _port_lanes(node, consumers) -> int:
     if channels * node.get_output_variable(node.outputs[0]).type.precision.width <= WIDE:
         return channels
     return max((n.lanes_in(i) for n, i in consumers if _is_fixed(n)), default=1)
+
+
+def _inner_lanes(model, node, consumers) -> int:
+    """Lanes of the input of an inner graph: its owner keeps a state in words of the lanes in which the graph's output comes.
+
+    An input of other channels (a state and the time) is taken from those words one by one: it has the lanes that are wanted.
+    """
+    output = model.graph[model.outputs[0]]
+    if node_channels(node) == output.channels:
+        return lanes_of(output)
+    return max((n.lanes_in(i) for n, i in consumers), default=node_channels(node))
 
 
 def _best(node, neighbours: list[int], budget: int) -> int:
@@ -101,7 +116,7 @@ def insert_repacks(model):
     outputs = list(model.outputs)
     for i, tensor in enumerate(outputs):
         node = model.graph[tensor]
-        if is_inner(model) or node.channels * node.result_type.width <= WIDE:
+        if not is_inner(model) and node.channels * node.result_type.width <= WIDE:
             outputs[i] = _repacked(model, tensor, node.channels, made)
             _rename_types(node, model.graph[outputs[i]])
     model.outputs = outputs
@@ -133,7 +148,7 @@ def _repacked(model, tensor: str, lanes: int, made) -> str:
         [origin],
         [name],
     )
-    _insert_after(model, origin, node)
+    insert_after(model, origin, node)
     made[tensor, lanes] = name
     return name
 
@@ -151,7 +166,7 @@ def _type_of(variable):
     return FixedType.from_hls4ml(variable.type.precision)
 
 
-def _insert_after(model, name: str, node):
+def insert_after(model, name: str, node):
     """Puts a node behind the node called `name`, in the order in which hls4ml writes them."""
     items = list(model.graph.items())
     at = [key for key, _ in items].index(name) + 1

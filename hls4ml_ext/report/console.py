@@ -95,3 +95,7 @@ class Reporter:
 
     def print(self, *things):
         self.console.print(*things)
+
+    def written(self, path):
+        """A file or folder, uncut however long it is."""
+        self.console.print(f'[bold]{escape(str(path))}[/]', soft_wrap=True)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from hls4ml_ext.layers.core import ExactLayer
+from hls4ml_ext.report.versions import installed
 
 TABLES = ('exp', 'reciprocal', 'table')
 """Names of weight arrays that are look-up tables: nothing that was trained."""
-
-PACKAGES = ('hls4ml-ext', 'hls4ml', 'keras', 'tensorflow', 'qkeras-v3', 'numpy')
 
 
 def layer_facts(hls_model) -> list[dict]:
@@ -34,7 +32,7 @@ def node_facts(node) -> dict:
     inner = [node_facts(n) for n in node.inner_layers()]
     facts = {
         'name': node.name,
-        'kernel': node.kind or node.kernel,
+        'kernel': node.kind,
         'shape': [int(d) for d in node.get_attr('out_shape')],
         'type': str(node.result_type),
         'parameters': sum(layer['parameters'] for layer in inner),
@@ -53,7 +51,7 @@ def node_facts(node) -> dict:
     if not inner:
         for name, weight in node.weights.items():
             width = weight.type.precision.width
-            if width == 1 and not np.any(weight.data):  # a layer without it
+            if width == 1 and np.ptp(weight.data) == 0:  # a layer without it
                 continue
             facts['table_bits' if name in TABLES else 'weight_bits'] += int(weight.data.size * width)
             facts['parameters'] += 0 if name in TABLES else int(weight.data.size)
@@ -75,13 +73,7 @@ def versions() -> dict[str, str]:
     import keras
 
     backend = keras.backend.backend()
-    found = {'python': platform.python_version(), 'backend': backend}
-    for package in dict.fromkeys((*PACKAGES, backend)):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = 'not installed'
-    return found
+    return {'backend': backend, **installed([backend])}
 
 
 def machine() -> dict:

@@ -17,6 +17,12 @@ def short(n: float) -> str:
     return f'{n:,.0f}' if n == int(n) else f'{n:.3g}'
 
 
+def bits(n: float) -> str:
+    """A number of bits: 1424 -> '1,424 bit', 1234567 -> '1.23 Mbit'."""
+    number = short(n)
+    return f'{number}bit' if number[-1].isalpha() else f'{number} bit'
+
+
 COLUMNS = ('layer', 'output', 'params', 'bits', 'MACs', 'cycles', 'mult.')
 
 
@@ -72,7 +78,7 @@ def summary(results: dict) -> Table:
         note = '  (random weights: it means nothing)' if model['random_weights'] else ''
         table.add_row('accuracy', f'Keras {accuracy["keras"]:.2%}, C simulation {accuracy["csim"]:.2%}{note}')
     table.add_row('test images', f'{data["test_images"]:,} ({data["name"]})')
-    table.add_row('parameters', f'{model["parameters"]:,} in {short(model["weight_bits"])}bit on chip')
+    table.add_row('parameters', f'{model["parameters"]:,} in {bits(model["weight_bits"])} on chip')
     table.add_row('work', f'{short(model["macs"])} MAC an image, {model["multipliers"]:,} multipliers')
     period = results['hls']['clock_period']
     time = f'{model["interval"] * period / 1e6:.3g} ms at {1000 / period:g} MHz'

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hls4ml_ext import fold_batchnorm
+from hls4ml_ext.models.ode_mhsa import build
 from hls4ml_ext.train.calibration import all_layers, best_integer, calibrate_batchnorm, choose_binary_points
-from models.ode_mhsa import build
 
 
 @pytest.mark.parametrize(('scale', 'integer'), [(1.0, 0), (0.25, -2), (8.0, 3)])

@@ -8,7 +8,7 @@ from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
 from hls4ml_ext.layers.convolution.window import WINDOW, Window
 from hls4ml_ext.layers.core.folding import Folding, divisors, folding_settings, slices
 from hls4ml_ext.layers.core.memory import Products
-from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.node import ExactLayer, pipeline_depth
 
 
 class WeightedLayer(ExactLayer):
@@ -112,6 +112,11 @@ class WindowMixin:
 
     def lanes_in(self, i: int = 0):
         return self.window_lanes
+
+    @property
+    def pipeline_depths(self):
+        window = () if self.get_attr('window_kind') == 'none' else (pipeline_depth(memories=True),)
+        return (*window, *super().pipeline_depths)
 
     def window_memories(self):
         x = self.input_type()

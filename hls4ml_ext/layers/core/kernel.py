@@ -55,7 +55,7 @@ class HLSKernel:
     Attributes:
         node: The node class.
         name: Name of the C++ function template in ``nnet::ext``.
-        header: File name of its header.
+        header: File name of its header; '' if all of its C++ is written for the node.
     """
 
     node: type[ExactLayer] = None
@@ -162,8 +162,9 @@ class HLSKernel:
 
     def call(self, node, inputs: list[str], output: str) -> str:
         """The call on the named streams."""
-        callee = f'nnet::ext::{self.name}<{", ".join([*tokens_of(node), f"config{node.index}"])}>'
-        if node.memories or len(self.processes(node)) > 1:
+        processes = self.processes(node)
+        callee = f'nnet::ext::{processes[0].function}<{", ".join([*tokens_of(node), f"config{node.index}"])}>'
+        if node.memories or len(processes) > 1:
             callee = self.function(node)
         return f'{callee}({", ".join([*inputs, output])});'
 

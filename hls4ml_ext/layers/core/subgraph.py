@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hls4ml.model.types import Serializable
 
 from hls4ml_ext.errors import ConversionError
+from hls4ml_ext.layers.core.node import lanes_of
 
 if TYPE_CHECKING:
     from hls4ml.model.graph import ModelGraph
@@ -68,7 +69,7 @@ class SubGraph(Serializable):
         config['IOType'] = 'io_stream'
         graph = _inner_graph_class()(HLSConfig(config), [], [], initial_index=owner.index)
         graph.owner = name
-        GraphBuilder(graph, builder.lowerings, name + '.').build(keras_model, input_types)
+        GraphBuilder(graph, builder.lowerings, name + '.', builder.names).build(keras_model, input_types)
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise ConversionError(
                 name, f'its model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs', 'Use one of each'
@@ -77,6 +78,16 @@ class SubGraph(Serializable):
             graph.apply_flow(flow)
         owner.index = graph.index
         return cls(graph)
+
+    @property
+    def lanes_in(self) -> int:
+        """Lanes of its input."""
+        return lanes_of(self.graph.graph[self.graph.inputs[0]])
+
+    @property
+    def lanes_out(self) -> int:
+        """Lanes of its output."""
+        return lanes_of(self.graph.graph[self.graph.outputs[0]])
 
     @property
     def input(self):
@@ -125,6 +136,7 @@ class SubGraph(Serializable):
             'layers': {name: node.serialize() for name, node in self.graph.graph.items()},
             'config': self.graph.config.serialize(),
             'graph': self.graph.serialize(),
+            'owner': self.graph.owner,
         }
 
     @classmethod
@@ -132,11 +144,15 @@ class SubGraph(Serializable):
         from hls4ml.model.graph import HLSConfig
         from hls4ml.utils import serialization as hls4ml_serialization
 
+        from hls4ml_ext.passes import RestoreStreams
+
         graph = _inner_graph_class().from_saved_state(HLSConfig.deserialize(state['config']), state['graph'])
+        graph.owner = state['owner']
         for name, layer in state['layers'].items():
             kind = hls4ml_serialization._deserialize_class_name(layer['class_name'])
             attributes = hls4ml_serialization._deserialize_layer_attrs(layer['state']['attributes'])
             inputs, outputs = layer['state']['inputs'], layer['state']['outputs']
             graph.graph[name] = graph.make_node(kind, name, attributes, inputs, outputs, initialize=False)
         hls4ml_serialization._reapply_type_conversion_flow(graph)
+        RestoreStreams().transform(graph)
         return cls(graph)

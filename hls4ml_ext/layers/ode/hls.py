@@ -1,265 +1,177 @@
-"""Graph node, template and lowering of the Neural-ODE block."""
+"""The C++ of the Neural-ODE block."""
 
 from __future__ import annotations
 
-import numpy as np
-from hls4ml.model.attributes import Attribute
-from hls4ml.model.types import Serializable
-
-from hls4ml_ext import quantizers
-from hls4ml_ext.errors import ConversionError, ExtError
-from hls4ml_ext.fixed import FixedType, Range, fraction_bits, stored_integers
-from hls4ml_ext.layers.core import ExactConfigTemplate, ExactFunctionTemplate, ExactLayer
-from hls4ml_ext.layers.core.latency import dataflow_latency
-from hls4ml_ext.layers.core.subgraph import SubGraph
-from hls4ml_ext.layers.core.templates import token_type
+from hls4ml_ext.layers.core.kernel import INDENT, HLSKernel, tokens_of
+from hls4ml_ext.layers.core.memory import Memory
+from hls4ml_ext.layers.ode.node import ExactODEBlock
 
 
-class ExactODEBlock(ExactLayer):
-    """A Neural-ODE block: one node that owns the graph of its dynamics; see ``nnet_ode_ext.h``.
+class ODEKernel(HLSKernel):
+    """The config of the block after those of the layers inside, and two functions: an evaluation, and the loop over them."""
 
-    Attributes:
-        dynamics: The :class:`SubGraph` of the dynamics; its layers are named ``'block.layer'``.
-        coefficients: n_stages rows of n_stages stored integers: row i combines slopes into the input of stage i + 1, the
-            last row into the next state.
-        times: Stored integers of the time at each evaluation.
-        state_storage: 'uram' or 'bram'.
-    """
+    node = ExactODEBlock
+    name = 'ode_block'
+    header = 'nnet_ode_ext.h'
 
-    free_lanes = False
-
-    kernel = 'ode_block'
-    header = 'nnet_utils/nnet_ode_ext.h'
-    # The state's own type is its result; a narrower one is rounded to as the state is read out.
-    fuses_quantizer = True
-
-    _expected_attributes = [
-        Attribute('dynamics', value_type=Serializable),
-        Attribute('n_steps', value_type=int),
-        Attribute('n_stages', value_type=int),
-        Attribute('coefficients', value_type=(list, tuple)),
-        Attribute('coefficient_frac', value_type=int),
-        Attribute('times', value_type=(list, tuple)),
-        Attribute('time_channel', value_type=bool),
-        Attribute('state_type', value_type=str),
-        Attribute('state_storage', value_type=str),
-    ]
-
-    @property
-    def dynamics(self):
-        """The hls4ml graph of the dynamics."""
-        return self.get_attr('dynamics').graph
-
-    @property
-    def settings(self):
-        return {'StateStorage': self.get_attr('state_storage')}
-
-    def inner_layers(self):
-        return [n for n in self.dynamics.get_layers() if isinstance(n, ExactLayer)]
-
-    # What hls4ml's writer asks a layer for, with that of the layers inside.
-
-    def get_weights(self, var_name=None):
-        if var_name:
-            return self.weights[var_name]
-        return [w for node in self.dynamics.get_layers() for w in node.get_weights()]
-
-    def get_layer_precision(self):
-        return {**self.get_attr('dynamics').types(), **super().get_layer_precision()}
-
-    # ------------------------------------------------------------------ facts
-
-    @property
-    def evaluations(self) -> int:
-        """How often the dynamics runs for one image."""
-        return self.get_attr('n_steps') * self.get_attr('n_stages')
-
-    @property
-    def dynamics_latency(self) -> int:
-        """Cycles of one evaluation of the dynamics."""
-        return dataflow_latency(self.dynamics)
-
-    @property
-    def cycles(self):
-        return 2 * self.n_tokens + self.evaluations * (self.dynamics_latency + self.n_tokens)
-
-    @property
-    def multipliers(self):
-        def is_shift(x):
-            return x == 0 or (x & (x - 1)) == 0
-
-        products = sum(
-            any(not is_shift(abs(row[j])) for row in self.get_attr('coefficients')) for j in range(self.get_attr('n_stages'))
-        )
-        return sum(n.multipliers for n in self.inner_layers()) + products * self.get_attr('out_shape')[-1]
-
-    @property
-    def macs(self):
-        return self.evaluations * sum(n.macs for n in self.inner_layers())
-
-    def last_input_of(self, i: int = 0):
-        return np.full(self.n_tokens, self.n_tokens - 1)
-
-    # ------------------------------------------------------------------ C++
-
-    def callee(self, types):
-        return f'ode_block{self.index}'
-
-    def call_arguments(self):
-        return []
-
-
-class ODEConfigTemplate(ExactConfigTemplate):
-    """The config of an ODE block: those of the layers inside, the dynamics as a function, the solver's numbers."""
-
-    def __init__(self):
-        super().__init__(ExactODEBlock)
+    def headers(self, node):
+        return [*super().headers(node), *node.get_attr('dynamics').headers()]
 
     def members(self, node):
-        sub = node.get_attr('dynamics')
-        n_stages = int(node.get_attr('n_stages'))
+        state, slope = node.state_type, node.slope_type
+        lanes = node.lanes_out
         return {
-            'n_pixels': node.n_tokens,
-            'n_chan': int(node.get_attr('out_shape')[-1]),
-            'n_steps': int(node.get_attr('n_steps')),
-            'n_stages': n_stages,
-            'n_earlier': max(n_stages - 1, 1),
-            'time_channel': bool(node.get_attr('time_channel')),
+            'n_pixels': node.n_pixels,
+            'n_chan': node.channels,
+            'n_lanes': lanes,
+            'n_words': node.n_beats,
+            'n_stored': node.n_beats if node.evaluations > 1 else 1,
+            'n_stages': int(node.get_attr('n_stages')),
+            'n_evaluations': node.evaluations,
+            'n_earlier': len(node.kept_slopes),
+            'coefficient_width': node.coefficient_width,
             'coefficient_frac': int(node.get_attr('coefficient_frac')),
+            'slope_frac': slope.frac,
             'acc_width': int(node.get_attr('acc_width')),
             'state_t': node.get_attr('state_type'),
-            'dynamics_in_t': sub.input.type.name,
-            'dynamics_out_t': sub.output.type.name,
-            'slope_t': f'{sub.output.type.name}::value_type',
+            'state_beat': f'nnet::array<{node.get_attr("state_type")}, {lanes}>',
+            'state_int': integer(state.width, state.signed),
+            'slope_int': integer(slope.width, slope.signed),
         }
 
-    def format(self, node):
-        sub = node.get_attr('dynamics')
-        header, *members, end = self._struct(node)
-        functions = self._coefficient(node) + self._time(node) + self._dynamics(sub)
-        lines = sub.configs() + [header, *members, *functions, end] + self._wrapper(node)
-        if node.model.config.get_config_value('IOType') == 'io_parallel':
-            lines += self._parallel(node)
-        return '\n'.join(lines) + '\n'
+    def config(self, node):
+        return [*node.get_attr('dynamics').configs(), *self.struct(node), *self._evaluate(node), *self.wrapper(node)]
 
-    def _coefficient(self, node):
-        rows = [list(map(int, row)) for row in node.get_attr('coefficients')]
-        table = ', '.join('{' + ', '.join(map(str, row)) + '}' for row in rows)
+    def struct(self, node):
+        *lines, end = super().struct(node)
+        n_stages = int(node.get_attr('n_stages'))
+        stages = range(n_stages)
+        rows = [', '.join(str(int(x)) for x in row) for row in node.get_attr('coefficients')]
+        lines.append(f'{INDENT}// h * a and, in the last row, h * b')
+        lines += self._table('int coefficient', 'int row, int slope', 'row][slope', rows)
+        lines.append(f'{INDENT}// Is every coefficient of the slope zero or a power of two?')
+        lines += self._table('bool is_shift', 'int slope', 'slope', [str(node.is_shift(j)).lower() for j in stages])
+        if node.kept_slopes:
+            banks = [str(node.kept_slopes.index(j) if j in node.kept_slopes else -1) for j in stages]
+            lines.append(f'{INDENT}// The buffer that keeps the slope for later stages')
+            lines += self._table('int bank', 'int slope', 'slope', banks)
+        if node.get_attr('time_channel'):
+            times = [str(int(t)) for t in node.get_attr('times')]
+            lines += self._table('int time', 'int evaluation', 'evaluation', times)
+        return [*lines, end]
+
+    @staticmethod
+    def _table(signature: str, parameters: str, index: str, values: list[str]) -> list[str]:
+        """A function that looks a constant up; rows of a table of two dimensions are comma-separated numbers."""
+        kind, name = signature.split()
+        two = '][' in index
+        size = f'[{len(values)}][{len(values)}]' if two else f'[{len(values)}]'
+        text = ', '.join(f'{{{v}}}' if two else v for v in values)
         return [
-            '    // h * a and, in the last row, h * b',
-            '    static int coefficient(int row, int stage) {',
-            '        #pragma HLS INLINE',
-            f'        static const int table[n_stages][n_stages] = {{{table}}};',
-            '        return table[row][stage];',
-            '    }',
+            f'{INDENT}static {kind} {name}({parameters}) {{',
+            f'{INDENT}{INDENT}#pragma HLS INLINE',
+            f'{INDENT}{INDENT}static const {kind} table{size} = {{{text}}};',
+            f'{INDENT}{INDENT}return table[{index}];',
+            f'{INDENT}}}',
         ]
 
-    def _time(self, node):
-        times = ', '.join(str(int(t)) for t in node.get_attr('times')) or '0'
-        return [
-            '    static int time(int evaluation) {',
-            '        #pragma HLS INLINE',
-            f'        static const int table[n_steps * n_stages] = {{{times}}};',
-            '        return table[evaluation];',
-            '    }',
+    # ------------------------------------------------------------------ functions
+
+    def _evaluate(self, node) -> list[str]:
+        """One evaluation: a dataflow region of the two ends and the layers of the dynamics."""
+        sub, config = node.get_attr('dynamics'), f'config{node.index}'
+        data, res = tokens_of(node)
+        held, words = f'{config}::state_beat', f'[{config}::n_stored][{config}::n_lanes]'
+        inner = [self._parameter(m) for m in node.memories if m.name in ('z', 'earlier')]
+        parameters = [
+            f'hls::stream<{data}> &data',
+            f'{config}::state_int x{words}',
+            'int evaluation',
+            'int stage',
+            *inner,
+            f'{config}::state_int y{words}',
+            f'hls::stream<{res}> &res',
         ]
-
-    def _dynamics(self, sub):
-        return [
-            f'    static void dynamics(hls::stream<{sub.input.type.name}> &{sub.input.name}, '
-            f'hls::stream<{sub.output.type.name}> &{sub.output.name}) {{',
-            '        #pragma HLS INLINE off',
-            '        #pragma HLS DATAFLOW',
-            *['        ' + line for line in sub.body()],
-            '    }',
+        lines = [
+            '// One evaluation of the dynamics: from the state in x to the next state in y',
+            f'inline void ode_evaluate{node.index}({", ".join(parameters)}) {{',
+            '#pragma HLS INLINE off',
+            '#pragma HLS DATAFLOW',
         ]
-
-    def _wrapper(self, node):
-        """The function that owns the buffers: a pragma can't take the kind of memory from the config."""
-        config, storage = f'config{node.index}', node.get_attr('state_storage')
-        data, res = (token_type(v) for v in (node.get_input_variable(), node.get_output_variable()))
-        lines = [f'inline void ode_block{node.index}(hls::stream<{data}> &data, hls::stream<{res}> &res) {{']
-        many = f'[{config}::n_earlier]'
-        buffers = (('z', 'state_t', ''), ('x', 'state_t', ''), ('slope', 'slope_t', ''), ('earlier', 'slope_t', many))
-        for name, element, shape in buffers:
-            lines.append(f'    {config}::{element} {name}{shape}[{config}::n_pixels][{config}::n_chan];')
-            if shape:
-                lines.append(f'    #pragma HLS ARRAY_PARTITION variable={name} complete dim=1')
-            lines.append(f'    #pragma HLS ARRAY_RESHAPE variable={name} complete dim={3 if shape else 2}')
-            lines.append(f'    #pragma HLS BIND_STORAGE variable={name} type=ram_2p impl={storage}')
-        lines.append(f'    nnet::ext::ode_block<{data}, {res}, {config}>(data, res, z, x, slope, earlier);')
-        return [*lines, '}']
-
-
-class ODEFunctionTemplate(ExactFunctionTemplate):
-    def __init__(self):
-        super().__init__(ExactODEBlock)
-
-    def transform(self, model, node):
-        super().transform(model, node)
-        node.set_attr('include_header', [*self.include_header, *node.get_attr('dynamics').headers()])
-        return False
-
-
-STORAGE = ('uram', 'bram', 'lutram')
-
-
-def lower_ode_block(layer, inputs, graph) -> str:
-    name, shape = graph.name(layer), graph.shape(inputs[0])
-    if layer.state_quantizer is None:
-        raise ConversionError(name, 'it has no state_quantizer', "Give it one, such as 'quantized_bits(12,3,alpha=1)'")
-    state = quantizers.activation_type(layer.state_quantizer, name)
-    storage, _ = graph.config_value(name, 'StateStorage', 'uram')
-    if storage not in STORAGE:
-        raise ConversionError(name, f'StateStorage is {storage!r}', f'Use one of {", ".join(STORAGE)}')
-
-    start = inputs[0]
-    if not _same_numbers(graph.maybe_type(start), state):
-        start = graph.quantize(start, layer.state_quantizer, graph.name(layer, 'start'), graph.only_consumer(layer))
-
-    dynamics = SubGraph.build(graph, layer.dynamics, name, [state])
-    slope = FixedType.from_hls4ml(dynamics.output.type.precision)
-    if list(dynamics.output.shape) != list(shape):
-        raise ConversionError(
-            name, f'its dynamics gives shape {tuple(dynamics.output.shape)}, the state has {tuple(shape)}', 'Make them equal'
+        depths = ((sub.input.type.name, sub.input.name, sub.input.pragma[1]), (held, 'held', node.held_depth))
+        for kind, name, depth in (*depths, (sub.output.type.name, sub.output.name, sub.output.pragma[1])):
+            lines.append(f'hls::stream<{kind}> {name}("{name}");')
+            lines.append(f'#pragma HLS STREAM variable={name} depth={depth}')
+        read = 'ode_read_time' if node.get_attr('time_channel') else 'ode_read'
+        lines.append(
+            f'nnet::ext::{read}<{data}, {sub.input.type.name}, {config}>'
+            f'(data, x, evaluation, stage, {sub.input.name}, held);'
         )
+        lines += sub.body()
+        stages = ['stage', 'z'] if node.get_attr('n_stages') > 1 else []
+        stages += ['earlier'] if node.kept_slopes else []
+        lines.append(
+            f'nnet::ext::ode_update<{sub.output.type.name}, {res}, {config}>'
+            f'({", ".join([sub.output.name, "held", "evaluation", *stages, "y", "res"])});'
+        )
+        return [*lines[:2], *(INDENT + line for line in lines[2:]), '}']
 
-    a, b = layer.tableau()
-    n = len(b)
-    rows = np.zeros((n, n))
-    for i, row in enumerate(a[1:]):
-        rows[i, : len(row)] = row
-    rows[n - 1] = b
-    try:
-        frac = max(fraction_bits(rows), 0)
-        if frac > 30 or np.abs(rows).max() * 2.0**frac >= 2**31:
-            raise ExtError(f'{rows.max()!r} needs {frac} fractional bits')
-    except ExtError as e:
-        raise ConversionError(
-            name, f'a coefficient of the solver is too fine ({e})', 'Set coefficient_bits, for instance to 8'
-        ) from e
-    stored = stored_integers(rows, frac)
-    sums = state.range
-    for row in stored:  # the worst of all combinations
-        total = state.range
-        for x in row:
-            if x:
-                total = total + slope.range * Range(min(int(x), 0), max(int(x), 0), frac)
-        sums = sums | total
-    graph.check_float(name, sums, layer.compute_dtype, 'the update z + h*sum(b*k)')
-    times = []
-    if layer.time_channel:
-        times = [int(t) for t in stored_integers(layer.times().ravel(), state.frac)]
-    # The kernel aligns to the fractional bits of state and product, whether a coefficient needs them or not.
-    acc = sums.aligned(max(sums.frac, state.frac, slope.frac + frac))
-    return graph.add(
-        ExactODEBlock, name, [start], state,
-        out_shape=shape, acc_width=acc.signed_bits, dynamics=dynamics, n_steps=layer.n_steps, n_stages=n,
-        coefficients=[[int(x) for x in row] for row in stored], coefficient_frac=int(frac), times=times,
-        time_channel=layer.time_channel, state_type=str(state), state_storage=storage,
-    )  # fmt: skip
+    def wrapper(self, node):
+        """The function that owns the buffers, and calls the evaluations."""
+        name, n, n_stages = f'ode_evaluate{node.index}', node.evaluations, int(node.get_attr('n_stages'))
+        lines = [
+            '#pragma HLS INLINE off',
+            '// One instance of the dynamics, whatever the number of calls',
+            f'#pragma HLS ALLOCATION function instances={name} limit=1',
+        ]
+        memories = {m.name: m for m in node.memories}
+        if 'x' not in memories:  # a single evaluation: a word that is never touched stands for the buffers
+            memories = {m: Memory(m, 1, node.lanes_out, node.state_type.width, signed=node.state_type.signed) for m in 'xy'}
+        for memory in memories.values():
+            lines += self.memory(node, memory)
+        inner = [m for m in memories if m in ('z', 'earlier')]
+
+        def call(source, target, evaluation):
+            stage = 'stage' if n_stages > 1 else '0'
+            return f'{name}({", ".join(["data", source, evaluation, stage, *inner, target, "res"])});'
+
+        advance = [f'stage = stage == {n_stages - 1} ? 0 : stage + 1;'] if n_stages > 1 else []
+        if n_stages > 1:
+            lines.append('int stage = 0;')
+        if n > 1:
+            lines += [
+                'ode_evaluations:',
+                f'for (int evaluation = 0; evaluation < {n // 2 * 2}; evaluation += 2) {{',
+                *(INDENT + line for line in (call('x', 'y', 'evaluation'), *advance)),
+                *(INDENT + line for line in (call('y', 'x', 'evaluation + 1'), *advance)),
+                '}',
+            ]
+        if n % 2:
+            lines.append(call('x', 'y', str(n - 1)))
+        data, res = tokens_of(node)
+        signature = f'inline void ode_block{node.index}(hls::stream<{data}> &data, hls::stream<{res}> &res) {{'
+        return [signature, *(INDENT + line for line in lines), '}']
+
+    def call(self, node, inputs, output):
+        return f'ode_block{node.index}({", ".join([*inputs, output])});'
+
+    @staticmethod
+    def _parameter(memory: Memory) -> str:
+        banks = f'[{memory.banks}]' if memory.name == 'earlier' else ''
+        return f'{integer(memory.width, memory.signed)} {memory.name}{banks}[{memory.words}][{memory.lanes}]'
+
+    def memory(self, node, memory):
+        lines = super().memory(node, memory)
+        if memory.name != 'earlier':
+            return lines
+        # An array of buffers, even if it is one.
+        lines = [f'{self._parameter(memory)};', '#pragma HLS ARRAY_PARTITION variable=earlier complete dim=1']
+        if memory.impl == 'registers':
+            return [lines[0], '#pragma HLS ARRAY_PARTITION variable=earlier complete dim=0']
+        lines.append('#pragma HLS ARRAY_RESHAPE variable=earlier complete dim=3')
+        return [*lines, f'#pragma HLS BIND_STORAGE variable=earlier type=ram_s2p impl={memory.impl}']
 
 
-def _same_numbers(a: FixedType | None, b: FixedType) -> bool:
-    """Does rounding a tensor of type a to type b change nothing, not even its layout?"""
-    return a is not None and (a.width, a.integer, a.signed) == (b.width, b.integer, b.signed) and a.lo >= b.lo
+def integer(width: int, signed: bool) -> str:
+    """The C++ type of a stored integer."""
+    return f'nnet::ext::int_t<{width}, {str(signed).lower()}>'

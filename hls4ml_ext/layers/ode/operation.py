@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.ode import hls
+from hls4ml_ext.layers.ode import hls, lowering
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
     name='ode',
-    lowerings={'hls4ml_ext.layers.ode.keras.ODEBlock': hls.lower_ode_block},
+    lowerings={'hls4ml_ext.layers.ode.keras.ODEBlock': lowering.lower_ode_block},
     nodes=(hls.ExactODEBlock,),
-    templates=(hls.ODEConfigTemplate, hls.ODEFunctionTemplate),
+    kernels=(hls.ODEKernel,),
     headers=(Path(__file__).parent / 'nnet_ode_ext.h',),
     unknown_to_hls4ml=('hls4ml_ext.layers.ode.keras.ODEBlock',),
 )
