@@ -186,7 +186,9 @@ def convert(project: ProjectFile, output: Output = None):
         from hls4ml_ext.report import facts, tables
 
         layers = facts.layer_facts(hls_model)
-        a_run.reporter.print(tables.layer_table(layers, facts.totals(layers), a_run.reporter.console.width))
+        total = facts.totals(layers)
+        a_run.reporter.print(tables.layer_table(layers, total, a_run.reporter.console.width))
+        a_run.reporter.print(f'[bold]memories, DSPs[/]  {tables.usage(total, a_run.project.hls.part)}\n')
         a_run.reporter.written(a_run.directory / 'hls')
 
 
