@@ -13,6 +13,7 @@ from hls4ml_ext.models.knobs import Section
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 80
+_REPR.maxlevel = 2
 
 BOUNDS = {'gt': 'more than', 'ge': 'at least', 'lt': 'less than', 'le': 'at most'}
 
@@ -50,7 +51,8 @@ def _real(loc: tuple, raw) -> list:
 
 def shown(value) -> str:
     """A value in a message: not more of it than a line has room for."""
-    return _REPR.repr(value)
+    text = _REPR.repr(value)
+    return text if len(text) <= 120 else f'{text[:117]}...'
 
 
 def known_keys(section) -> list[str]:
