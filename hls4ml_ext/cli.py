@@ -286,8 +286,6 @@ def session(file: Path, reporter):
 
 def simulated(a_run, model, hls_model):
     """Simulates, shows the results, and exits with an error code if the C simulation differs from Keras."""
-    from rich.markup import escape
-
     from hls4ml_ext.report import tables
 
     results = a_run.simulate(model, hls_model)
@@ -303,7 +301,7 @@ def simulated(a_run, model, hls_model):
     except ProjectError as e:
         if not wrong:
             raise
-        show(f'[bold red]error:[/] {escape(str(e))}')
+        a_run.reporter.error(str(e))
     if wrong:
         raise typer.Exit(WRONG)
 
