@@ -1,7 +1,7 @@
 """A simulation of dataflow graphs, cycle by cycle and beat by beat: FIFOs that fill up, pipelines that stall.
 
-It runs :class:`~hls4ml_ext.layers.core.schedule.Process` descriptions of a graph, each as a machine that knows nothing of any
-schedule: it takes beats when they are there, works, moves its pipeline, and waits while its output is full.
+It runs :class:`~hls4ml_ext.layers.core.schedule.Process` descriptions of a graph, each as a machine that knows nothing of
+any schedule: it takes beats when they are there, works, moves its pipeline, and waits while its output is full.
 """
 
 from __future__ import annotations
@@ -163,8 +163,8 @@ class Run:
     """What came out.
 
     Attributes:
-        finished: For each image the cycle in which the last beat of the last output left; fewer than the images of a run that
-            got stuck.
+        finished: For each image the cycle in which the last beat of the last output left; fewer than the images of a run
+            that got stuck.
     """
 
     finished: list[int]

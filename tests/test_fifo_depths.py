@@ -244,7 +244,7 @@ def test_a_stalling_pipeline_needs_more_than_a_flushing_one():
 @STALLS
 @pytest.mark.parametrize('before, after', [(9, 9), (5, 3), (2, 2)])
 def test_streams_around_a_block_hold_what_comes_meanwhile(before, after, stalls):
-    """A block takes its image at once and gives it at once; layers around it that stream all the time must not wait for it."""
+    """A block takes its image at once and gives it at once; layers around it that stream all the time must not wait."""
     n = 50
     needed = (np.minimum(np.arange(n) + 5, n - 1),)
     processes = [
