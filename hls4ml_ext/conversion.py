@@ -11,6 +11,7 @@ from hls4ml_ext.settings import (
     DEFAULT_PRECISION,
     Arguments,
     ConfigArguments,
+    LayerConfig,
     check_arguments,
     check_backend,
 )
@@ -35,8 +36,9 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
         default_reuse_factor: ReuseFactor of each layer; the nearest smaller one that divides a layer is used.
 
     Returns:
-        ``{'Model': {...}, 'LayerName': {name: {'ReuseFactor': int, ...}}}``; keys of a layer: ``ReuseFactor``,
-        ``WeightStorage`` ('auto', 'bram', 'lutram'), ``MultImpl`` ('auto', 'dsp', 'lut'), ``Trace``.
+        ``{'Model': {...}, 'LayerName': {name: {'ReuseFactor': int, ...}}}``; keys of a layer, as far as it reads them:
+        ``ReuseFactor``, ``SIMD`` and ``PE`` (setting one of the three takes out what it makes obsolete),
+        ``WeightStorage`` ('auto', 'bram', 'lutram'), ``MultImpl`` ('auto', 'dsp', 'lut'), ``StateStorage``, ``Trace``.
 
     Raises:
         ConversionError: if the model can't be converted exactly.
@@ -75,7 +77,7 @@ def _layer_configs(node):
 
     if not isinstance(node, ExactLayer) or node.inserted:
         return
-    yield node.layer_name, {'Trace': False, **node.settings}
+    yield node.layer_name, LayerConfig(Trace=False, **node.settings)
     for inner in node.inner_layers():
         yield from _layer_configs(inner)
 

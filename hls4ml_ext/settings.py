@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
 from pydantic_core import PydanticCustomError
@@ -90,6 +91,28 @@ class LayerSettings(Section):
     weight_storage: Literal['auto', 'bram', 'lutram'] | None = None
     mult_impl: Literal['auto', 'dsp', 'lut'] | None = None
     state_storage: Literal['auto', 'uram', 'bram', 'lutram'] | None = None
+
+
+class LayerConfig(dict):
+    """A layer's entry of an ``hls_config`` that :func:`hls4ml_ext.config_from_model` gives.
+
+    It shows ReuseFactor, SIMD and PE, of which one follows from the others: setting one takes out what it makes obsolete.
+
+    Example::
+
+        entry = LayerConfig(ReuseFactor=16, SIMD=8, PE=8)
+        entry['ReuseFactor'] = 4  # {'ReuseFactor': 4}
+        entry['PE'] = 2  # {'PE': 2}
+    """
+
+    def __setitem__(self, key, value):
+        obsolete = {'ReuseFactor': ('SIMD', 'PE'), 'SIMD': ('ReuseFactor',), 'PE': ('ReuseFactor',)}
+        for other in obsolete.get(key, ()):
+            self.pop(other, None)
+        super().__setitem__(key, value)
+
+
+yaml.SafeDumper.add_representer(LayerConfig, lambda dumper, entry: dumper.represent_dict(entry))
 
 
 class Target(Section):
