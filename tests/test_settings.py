@@ -366,7 +366,7 @@ def test_arguments_of_the_stock_api(arguments, message, model, tmp_path):
         ({'layers': {'ode1': {'ReuseFactor': 2}}}, "hls.layers.ode1.ReuseFactor: unknown key. Did you mean 'reuse_factor'?"),
         (
             {'layers': {'ode1': {'trace': True}}},
-            'hls.layers.ode1.trace: unknown key. Known keys: reuse_factor, simd, pe, weight_sto',
+            'hls.layers.ode1.trace: unknown key. Known keys: reuse_factor, simd, pe',
         ),
         ({'layers': {'ode1': {'precision': 2}}}, 'hls.layers.ode1.precision: unknown key. Known keys: reuse_factor, '),
         ({'layers': {3: {}}}, 'not YAML in line 4: key 3 is not a name'),
