@@ -159,7 +159,7 @@ def test_it_is_one_node_with_one_call(tmp_path):
     calls = [line for line in top.splitlines() if line.strip().startswith('ode_block')]
     assert len(calls) == 1
     parameters = (path / 'parameters.h').read_text()
-    assert parameters.count('depthwise_conv2d<') == 1
+    assert parameters.count('nnet::ext::depthwise<') == 1  # one copy of the dynamics
 
 
 def test_layers_inside_are_configured_by_name(tmp_path):
