@@ -9,7 +9,7 @@ A schedule says for each beat when it is given and when it is taken. If a schedu
 ever holds more beats in it than its depth, then processes that simply run when they can are never later than the schedule
 (a dataflow graph is monotonic: nothing that comes earlier makes anything else come later). So the depths that one schedule
 needs rule out deadlock and lost throughput. See Wiggers, Bekooij and Smit, "Efficient computation of buffer capacities for
-cyclo-static dataflow graphs" (DAC 2007). The schedule here is the latest one that delays no result.
+cyclo-static dataflow graphs" (DAC 2007). The schedule here gives beats just in time.
 
 Times are cycles: a beat given at t can be taken from then on, and the work that takes it is done at t + interval.
 """
@@ -17,7 +17,7 @@ Times are cycles: a beat given at t can be taken from then on, and the work that
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, floor
 
 import numpy as np
 
@@ -203,8 +203,8 @@ def _work(process, arrivals, begin: float, stalls: bool) -> np.ndarray:
 
 def _begin(process, arrivals, period, stalls) -> float:
     """When a process takes its first input: as soon as it is there, or later if it then had to wait for too long."""
-    soon = float(min((times[0] for times in arrivals), default=0))
-    late = float(max((times[-1] for times in arrivals), default=0))
+    soon = floor(min((times[0] for times in arrivals), default=0))
+    late = ceil(max((times[-1] for times in arrivals), default=0))
 
     def fits(begin):
         return _work(process, arrivals, begin, stalls)[-1] + process.rest + process.depths[-1] - begin <= period
@@ -218,8 +218,8 @@ def _begin(process, arrivals, period, stalls) -> float:
 
 
 @dataclass(frozen=True)
-class Latest:
-    """The latest schedule in which no result is later than in the earliest.
+class Schedule:
+    """When beats move.
 
     Attributes:
         given: Stream -> times at which its beats are given.
@@ -230,34 +230,44 @@ class Latest:
     taken: list[list[np.ndarray]]
 
 
-def latest(processes: list[Process], outputs, period: float | None = None, stalls: bool = True) -> Latest:
-    """The latest schedule; see :func:`earliest`. Beats are given just in time, and taken as soon as there is room for them."""
-    given, works = earliest(processes, period, stalls)
-    soonest, deadlines = given, {name: given[name] for name in outputs}
+def just_in_time(processes: list[Process], outputs, period: float | None = None, stalls: bool = True) -> Schedule:
+    """A schedule in which no result is later than in the earliest one, and no beat is given before it can be taken.
+
+    A process takes a beat when it is there and the result before the one that needs it is done, and, as the limit, when it
+    has to for its results to be in time. From the outputs backwards, work is done as late as the takers of its results allow.
+
+    Args:
+        outputs: The streams that leave the graph.
+        period, stalls: See :func:`earliest`.
+    """
+    soonest, works = earliest(processes, period, stalls)
+    due = {name: soonest[name] for name in outputs}
+    limits: list[list[np.ndarray]] = [[] for _ in processes]
     for number in reversed(range(len(processes))):
         process = processes[number]
         # A stream that nobody reads is no constraint.
-        due = np.min([deadlines.get(name, given[name]) for name in process.outputs], axis=0)
-        work = enters(due, process.depths[-1], process.beats_inside, stalls, works[number])
+        wanted = np.min([due.get(name, soonest[name]) for name in process.outputs], axis=0)
+        work = enters(wanted, process.depths[-1], process.beats_inside, stalls, works[number])
         work = _no_sooner(work, process.done)
         if period is not None:
             left = process.done[-1] - process.done
-            work = np.minimum(work, work[0] - process.lead + period - process.depths[-1] - process.rest - left)
-            work = _no_sooner(work, process.done)
+            end = work[0] - process.lead + period - process.depths[-1] - process.rest
+            work = _no_sooner(np.minimum(work, end - left), process.done)
         works[number] = work = np.maximum(work, works[number])
         for i, name in enumerate(process.inputs):
-            last = _taken_last(process, i, work, stalls, soonest[name])
-            deadlines[name] = np.minimum(last, deadlines.get(name, np.inf))
+            limits[number].append(_taken_last(process, i, work, stalls, soonest[name]))
+            taken = _taken(process, i, work, period, soonest[name], limits[number][i])
+            due[name] = np.minimum(taken, due.get(name, np.inf))
     given = {
         name: leaves(work, process.depths[-1], process.beats_inside, stalls)
         for process, work in zip(processes, works)
         for name in process.outputs
     }
-    taken = []
-    for process, work in zip(processes, works):
-        begin = -np.inf if period is None else work[-1] + process.rest + process.depths[-1] - period
-        taken.append([_taken(process, i, work, begin, given[n], deadlines[n]) for i, n in enumerate(process.inputs)])
-    return Latest(given, taken)
+    taken = [
+        [_taken(process, i, works[k], period, given[name], limits[k][i]) for i, name in enumerate(process.inputs)]
+        for k, process in enumerate(processes)
+    ]
+    return Schedule(given, taken)
 
 
 def _no_sooner(deadlines: np.ndarray, done: np.ndarray) -> np.ndarray:
@@ -280,14 +290,16 @@ def _taken_last(process, i: int, work, stalls: bool, soonest) -> np.ndarray:
     return np.minimum.accumulate(times[::-1])[::-1]
 
 
-def _taken(process, i: int, work, begin: float, given, deadlines) -> np.ndarray:
-    """When beats of input `i` are taken: when they are there and the result before the one that needs them is done."""
+def _taken(process, i: int, work, period, given, limits) -> np.ndarray:
+    """When beats of input `i` are taken; see :func:`just_in_time`."""
     needed, number = process.needed[i], np.arange(process.input_beats[i])
     result = np.searchsorted(needed, number)
+    # The first result has to wait for the image before.
+    begin = -np.inf if period is None else work[-1] + process.rest + process.depths[-1] - period
     after = np.where(result == 0, begin, work[np.maximum(result, 1) - 1])
     spacing = number * process.input_interval
     times = np.maximum.accumulate(np.maximum(given, after) - spacing) + spacing
-    return np.minimum(times, deadlines)
+    return np.minimum(times, limits)
 
 
 def dependence(processes: list[Process], source: str, output: str, stalls: bool = True) -> np.ndarray:
@@ -318,7 +330,7 @@ def fifo_depths(processes: list[Process], outputs, period: float | None = None, 
         period: Cycles from one image to the next; None for one image.
         stalls: Whether pipelines stall.
     """
-    schedule = latest(processes, outputs, period, stalls)
+    schedule = just_in_time(processes, outputs, period, stalls)
     depths = dict.fromkeys(schedule.given, MIN_DEPTH)
     for process, taken in zip(processes, schedule.taken):
         for name, times in zip(process.inputs, taken):

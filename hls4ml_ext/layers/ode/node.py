@@ -12,7 +12,7 @@ from hls4ml.model.types import Serializable
 from hls4ml_ext.fixed import FixedType, Range
 from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.node import ExactLayer, pipeline_depth
-from hls4ml_ext.layers.core.schedule import Process, dependence, earliest, fifo_depths, latest, processes_of
+from hls4ml_ext.layers.core.schedule import Process, dependence, earliest, fifo_depths, just_in_time, processes_of
 
 STORAGE = ('auto', 'uram', 'bram', 'lutram')
 
@@ -143,7 +143,7 @@ class ExactODEBlock(ExactLayer):
     def _evaluation(self) -> tuple[np.ndarray, np.ndarray]:
         """When the words of the state are read in an evaluation, and when those of the next are written."""
         written = earliest(self._processes, None, False)[0]['next']
-        read = latest(self._processes, ['next'], stalls=False).given['held']
+        read = just_in_time(self._processes, ['next'], stalls=False).given['held']
         return read, written
 
     @property
