@@ -20,9 +20,9 @@ STORAGE = ('auto', 'uram', 'bram', 'lutram')
 class ExactODEBlock(ExactLayer):
     """A Neural-ODE block: one node that owns the graph of its dynamics.
 
-    The state travels and is stored in words of the lanes in which the dynamics gives its slopes. An evaluation reads the state
-    (the first one: the block's input), passes it through the dynamics, and combines slopes into the next state as they come
-    out; it writes that into a second buffer (the last one: the block's output). The next evaluation reads that one and
+    The state travels and is stored in words of the lanes in which the dynamics gives its slopes. An evaluation reads the
+    state (the first one: the block's input), passes it through the dynamics, and combines slopes into the next state as they
+    come out; it writes that into a second buffer (the last one: the block's output). The next evaluation reads that one and
     writes the first: a buffer is read by one process and written by another, never both at the same time.
 
     The state at the beginning of a step is also needed where slopes come out. It is held in a FIFO, as long as the dynamics
@@ -113,7 +113,7 @@ class ExactODEBlock(ExactLayer):
         return self.lanes_out
 
     @cached_property
-    def _processes(self) -> list[Process]:
+    def processes(self) -> list[Process]:
         """The processes of one evaluation: reading the state, those of the dynamics, the update."""
         sub, words = self.get_attr('dynamics'), self.n_beats
         (source,) = sub.graph.inputs
@@ -137,13 +137,13 @@ class ExactODEBlock(ExactLayer):
     @cached_property
     def held_depth(self) -> int:
         """Words of the state that wait for their slopes."""
-        return fifo_depths(self._processes, ['next'])['held']
+        return fifo_depths(self.processes, ['next'])['held']
 
     @cached_property
     def _evaluation(self) -> tuple[np.ndarray, np.ndarray]:
         """When the words of the state are read in an evaluation, and when those of the next are written."""
-        written = earliest(self._processes, None, False)[0]['next']
-        read = just_in_time(self._processes, ['next'], stalls=False).given['held']
+        written = earliest(self.processes, None, False)[0]['next']
+        read = just_in_time(self.processes, ['next'], stalls=False).given['held']
         return read, written
 
     @property
@@ -157,7 +157,7 @@ class ExactODEBlock(ExactLayer):
 
     def last_input_of(self, i: int = 0):
         if self.evaluations == 1:
-            return dependence(self._processes, 'held', 'next', stalls=False)
+            return dependence(self.processes, 'held', 'next', stalls=False)
         return np.full(self.n_beats, self.n_beats - 1)
 
     # The block takes its input during the first evaluation and gives its output during the last.
@@ -184,7 +184,7 @@ class ExactODEBlock(ExactLayer):
     def pipeline_depths(self):
         if self.evaluations > 1:  # it has the whole image inside before it gives the first result
             return (0,)
-        stalled = dependence(self._processes, 'held', 'next', stalls=True)
+        stalled = dependence(self.processes, 'held', 'next', stalls=True)
         return (int((stalled - self.last_input_of()).max()), 0)
 
     # ------------------------------------------------------------------ costs
