@@ -103,7 +103,7 @@ def main():
     args = parser.parse_args()
 
     import hls4ml_ext
-    from models import ode_mhsa
+    from hls4ml_ext.models import ode_mhsa
 
     figures = {}
     with tempfile.TemporaryDirectory() as directory:

@@ -28,9 +28,9 @@ def measure(compile: bool, quantized: bool, n_batches: int, batch_size: int = 12
     import keras
     import numpy as np
 
+    from hls4ml_ext.models.knobs import Quantization
+    from hls4ml_ext.models.ode_mhsa import build
     from hls4ml_ext.train import compiled
-    from models.knobs import Quantization
-    from models.ode_mhsa import build
 
     if keras.backend.backend() == 'torch':
         import torch

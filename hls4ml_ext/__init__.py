@@ -24,6 +24,7 @@ _NAMES = {
     'compile': 'simulation',
     'simulate': 'simulation',
     'compare': 'simulation',
+    'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',
     'ExactLayer': 'layers.core',
@@ -31,12 +32,11 @@ _NAMES = {
     'HLSKernel': 'layers.core',
     'Memory': 'layers.core',
     'Products': 'layers.core',
-    'ExactConfigTemplate': 'layers.core',
-    'ExactFunctionTemplate': 'layers.core',
     'FixedType': 'fixed',
     'ExtError': 'errors',
     'ConversionError': 'errors',
     'PrecisionError': 'errors',
+    'SettingsError': 'errors',
     'ProjectError': 'errors',
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib.util
 import logging
@@ -25,7 +26,12 @@ app = typer.Typer(
     context_settings={'help_option_names': ['-h', '--help']},
 )
 
-ProjectFile = Annotated[Path, typer.Argument(metavar='PROJECT.yml', help='The project file.', show_default=False)]
+ProjectFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar='PROJECT.yml', help="The project file, or the name of one of 'hls4ml-ext projects'.", show_default=False
+    ),
+]  # fmt: skip
 Output = Annotated[
     Path | None, typer.Option('--output', '-o', help='Directory of the run; runs/NAME if not given.', show_default=False)
 ]
@@ -39,7 +45,7 @@ Backend = Annotated[
 ]  # fmt: skip
 Steps = Annotated[
     list[int],
-    typer.Option('--steps', '-n', min=1, help='Evaluate with N steps in every ODE block, too.', show_default=False),
+    typer.Option('--steps', '-n', min=1, max=256, help='Evaluate with N steps in every ODE block, too.', show_default=False),
 ]
 
 BACKENDS = ('tensorflow', 'jax', 'torch')
@@ -65,13 +71,56 @@ def command(function):
         try:
             return function(*args, **kwargs)
         except ExtError as e:
-            console.print(f'[bold red]error:[/] {escape(str(e))}')
-            raise typer.Exit(REFUSED) from None
+            problem = str(e)
         except KeyboardInterrupt:
             console.print('[bold red]interrupted[/]')
             raise typer.Exit(INTERRUPTED) from None
+        except Exception as e:
+            problem = outside_problem(e)
+            if problem is None:
+                raise
+        console.print(f'[bold red]error:[/] {escape(problem)}')
+        raise typer.Exit(REFUSED)
 
     return app.command()(wrapped)
+
+
+def outside_problem(error: Exception) -> str | None:
+    """What to say about an error that lies in the machine, not in the program; None if it is in the program.
+
+    Args:
+        error: Of the operating system, or of a framework that ran out of memory.
+    """
+    if isinstance(error, OSError) and error.errno not in (None, errno.EPIPE):
+        return f"'{error.filename}': {error.strerror}" if error.filename else str(error.strerror)
+    if isinstance(error, MemoryError) or type(error).__name__ == 'ResourceExhaustedError' or "can't allocate" in str(error):
+        return 'there is not enough memory. Use a smaller model, smaller images, or a smaller training.batch_size'
+    return None
+
+
+def show_versions(wanted: bool):
+    """The option ``--version``."""
+    if not wanted:
+        return
+    from hls4ml_ext import __version__
+    from hls4ml_ext.report.versions import installed
+
+    ours, others = {'hls4ml-ext': __version__}, installed(('jax', 'torch'))
+    for package, number in {**ours, **others, **ours}.items():
+        typer.echo(f'{package:12s} {number}')
+    raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            '--version', callback=show_versions, is_eager=True, help='Show versions of all that matters, and exit.'
+        ),
+    ] = False,
+):
+    """What stands before the command."""
 
 
 @command
@@ -88,7 +137,7 @@ def train(project: ProjectFile, output: Output = None, retrain: Retrain = False,
     """Train the model, fold batch normalization, and write DIR/model.keras. Resumes what was interrupted."""
     with prepared(project, output, compiler=False, backend=backend) as a_run:
         a_run.train(retrain)
-        a_run.reporter.print(f'\n[bold]{a_run.model_file}[/]')
+        a_run.reporter.written(a_run.model_file)
 
 
 @command
@@ -96,7 +145,7 @@ def evaluate(project: ProjectFile, output: Output = None, steps: Steps = (), bac
     """Accuracy of the trained model on all test images; of the float model, and quantized after training (PTQ), if there."""
     with prepared(project, output, compiler=False, backend=backend) as a_run:
         a_run.evaluate(steps)
-        a_run.reporter.print(f'\n[bold]{a_run.directory / "evaluation.json"}[/]')
+        a_run.reporter.written(a_run.directory / 'evaluation.json')
 
 
 @command
@@ -104,12 +153,17 @@ def plot(project: ProjectFile, output: Output = None, backend: Backend = None):
     """Pictures of the trained model: attention maps, weights and activations against the ranges of their quantizers."""
     with prepared(project, output, compiler=False, backend=backend) as a_run:
         for path in a_run.plot():
-            a_run.reporter.print(f'[bold]{path}[/]')
+            a_run.reporter.written(path)
 
 
 @command
 def study(
-    study: Annotated[Path, typer.Argument(metavar='STUDY.yml', help='The study file.', show_default=False)],
+    study: Annotated[
+        Path,
+        typer.Argument(
+            metavar='STUDY.yml', help="The study file, or the name of one of 'hls4ml-ext projects'.", show_default=False
+        ),
+    ],
     output: Output = None,
     only: Annotated[list[str], typer.Option('--only', help='Only this variant; may be repeated.', show_default=False)] = (),
     backend: Backend = None,
@@ -118,8 +172,10 @@ def study(
     from hls4ml_ext.study import StudyRun, load_study
 
     loaded = load_study(study)
-    with session(study, backend) as reporter:
-        StudyRun(loaded, output, reporter).run(only)
+    reporter = chosen(backend)
+    study_run = StudyRun(loaded, output, reporter)
+    with session(study, reporter):
+        study_run.run(only)
 
 
 @command
@@ -130,8 +186,10 @@ def convert(project: ProjectFile, output: Output = None):
         from hls4ml_ext.report import facts, tables
 
         layers = facts.layer_facts(hls_model)
-        a_run.reporter.print(tables.layer_table(layers, facts.totals(layers), a_run.reporter.console.width))
-        a_run.reporter.print(f'[bold]{a_run.directory / "hls"}[/]')
+        total = facts.totals(layers)
+        a_run.reporter.print(tables.layer_table(layers, total, a_run.reporter.console.width))
+        a_run.reporter.print(f'[bold]memories, DSPs[/]  {tables.usage(total, a_run.project.hls.part)}\n')
+        a_run.reporter.written(a_run.directory / 'hls')
 
 
 @command
@@ -149,7 +207,7 @@ def models(
         int, typer.Option(min=32, help='Height and width of the images, where the name of a preset does not say it.')
     ] = 96,
 ):
-    """Compare the networks of models/: parameters, multiply-accumulates, bits, and the share of the ZCU104's block RAM."""
+    """Compare the networks of hls4ml_ext.models: parameters, multiply-accumulates, bits, share of the ZCU104's block RAM."""
     from hls4ml_ext.devices import load_device
     from hls4ml_ext.report.console import Reporter
 
@@ -168,6 +226,27 @@ def models(
     reporter.print(f'[dim]{models_table.explanation(device)}[/]')
 
 
+@command
+def projects():
+    """List the projects and studies that come with the package, which all commands know by name."""
+    from rich.table import Table
+
+    from hls4ml_ext.project import read_yaml
+    from hls4ml_ext.report.console import Reporter
+    from hls4ml_ext.shipped import DIRECTORY, shipped_projects
+
+    reporter = Reporter()
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False)
+    for header in ('name', 'kind', 'what it is'):
+        table.add_column(header, header_style='bold', no_wrap=header != 'what it is')
+    for name, path in shipped_projects().items():
+        content = read_yaml(path)
+        table.add_row(name, 'study' if 'variants' in content else 'project', content.get('title', ''))
+    reporter.print(table)
+    reporter.print('\n[dim]Use one: hls4ml-ext run NAME, or train, evaluate, ...; hls4ml-ext study NAME. Their files:[/]')
+    reporter.written(DIRECTORY)
+
+
 @contextlib.contextmanager
 def prepared(project_file: Path, output: Path | None, compiler: bool = True, backend: str | None = None):
     """The run of a project file, with Keras loaded; its total time is shown at the end."""
@@ -177,24 +256,31 @@ def prepared(project_file: Path, output: Path | None, compiler: bool = True, bac
     project = load_project(project_file)
     if compiler:
         check_compiler()
-    with session(project_file, backend) as reporter:
-        a_run = Run(project, output, reporter)
+    reporter = chosen(backend)
+    with Run(project, output, reporter) as a_run, session(project_file, reporter):  # Keras takes its time to load
         yield a_run
 
 
-@contextlib.contextmanager
-def session(file: Path, backend: str | None = None):
-    """A reporter, with Keras loaded; the total time is shown at the end."""
-    from hls4ml_ext import __version__
+def chosen(backend: str | None):
+    """A reporter, after the backend has been chosen."""
     from hls4ml_ext.report.console import Reporter
 
-    start = time.perf_counter()
     choose_backend(backend)
-    reporter = Reporter()
-    reporter.print(f'[bold]hls4ml-ext {__version__}[/]  {file}\n')
+    return Reporter()
+
+
+@contextlib.contextmanager
+def session(file: Path, reporter):
+    """Loads Keras; the total time is shown at the end."""
+    from rich.markup import escape
+
+    from hls4ml_ext import __version__
+
+    start = time.perf_counter()
+    reporter.print(f'[bold]hls4ml-ext {__version__}[/]  {escape(str(file))}\n')
     with reporter.step('start') as step:
         step.show(load_keras_quietly())
-    yield reporter
+    yield
     reporter.print(f'[dim]{time.perf_counter() - start:.1f} s in all[/]')
 
 
@@ -209,8 +295,14 @@ def simulated(a_run, model, hls_model):
     show(tables.summary(results))
     show()
     show(tables.verdict(results))
-    show(f'[bold]{a_run.directory / "results.json"}[/]')
-    if results['mismatches']['wrong']:
+    wrong = results['mismatches']['wrong']
+    try:
+        a_run.reporter.written(a_run.write_results(results))
+    except ProjectError as e:
+        if not wrong:
+            raise
+        a_run.reporter.error(str(e))
+    if wrong:
         raise typer.Exit(WRONG)
 
 

@@ -21,18 +21,19 @@ def register(register_backend=None, register_writer=None):
     """
     from hls4ml_ext import passes
     from hls4ml_ext.layers import load_operations
-    from hls4ml_ext.layers.core.node import ExtPlaceholder
+    from hls4ml_ext.layers.core.node import ExactInput, ExtPlaceholder
     from hls4ml_ext.layers.qkeras.handlers import register_handlers
     from hls4ml_ext.registry import register_operation
     from hls4ml_ext.saving import register_keras_classes, running_hls4ml_command
 
-    if layer_map.get('ExtPlaceholder') is not ExtPlaceholder:
-        register_layer('ExtPlaceholder', ExtPlaceholder)
+    for node in (ExactInput, ExtPlaceholder):
+        if layer_map.get(node.__name__) is not node:
+            register_layer(node.__name__, node)
     for operation in load_operations():
         register_operation(operation)
     register_handlers()
 
-    for pass_class in (*passes.EXACT, *passes.TYPES):
+    for pass_class in (*passes.EXACT, *passes.TYPES, *passes.WRITE, *passes.WRITTEN):
         if pass_class.name not in optimizer_map:
             register_pass(pass_class.name, pass_class)
     if FLOW not in flow_map:
@@ -43,5 +44,9 @@ def register(register_backend=None, register_writer=None):
     for pass_class in passes.TYPES:
         if pass_class.name not in types.optimizers:
             types.optimizers.append(pass_class.name)
+    for backend in ('vivado', 'vitis'):
+        write = get_flow(f'{backend}:write')
+        write.optimizers[:0] = [p.name for p in passes.WRITE if p.name not in write.optimizers]
+        write.optimizers.extend(p.name for p in passes.WRITTEN if p.name not in write.optimizers)
     if running_hls4ml_command():
         register_keras_classes()

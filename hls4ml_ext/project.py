@@ -13,13 +13,14 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, InstanceOf, ValidationInfo, field_validator, model_validator
 
-from hls4ml_ext.conversion import DEFAULT_PART
-from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.errors import ProjectError, shown
+from hls4ml_ext.models import BUILDERS, builder
+from hls4ml_ext.models.knobs import Count, Quantization, Section
+from hls4ml_ext.settings import Hardware
+from hls4ml_ext.shipped import project_name, project_path
 from hls4ml_ext.train.augment import Augmentation
 from hls4ml_ext.train.sources import SOURCES, existing_file, relative_to_project
 from hls4ml_ext.validation import check, known_keys
-from models import BUILDERS, builder
-from models.knobs import Count, Quantization, Section
 
 PHASES = ('pretrain', 'refine', 'qat', 'finetune')
 """The phases of training, in order."""
@@ -29,6 +30,14 @@ FLOAT_PHASES = ('pretrain', 'refine')
 
 FLOAT_MODEL = 'float.keras'
 """Name of the file in a run's directory that holds the model after the phases in floating point."""
+
+INITIAL_REMEDY = 'Train that run again, or give pretrain.epochs instead of training.initial'
+"""What to do if the file of ``training.initial`` is damaged."""
+
+DEPTH = 30
+"""So many groups and lists may be within each other in a file."""
+
+MERGE = 'tag:yaml.org,2002:merge'
 
 Name = Annotated[str, Field(pattern=r'^[A-Za-z0-9][A-Za-z0-9_.-]*$')]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
@@ -136,39 +145,6 @@ class Calibration(Section):
     images: Count = 512
 
 
-class LayerSettings(Section):
-    """What ``hls_config`` can set for a layer."""
-
-    reuse_factor: Count | None = None
-    weight_storage: Literal['auto', 'bram', 'lutram'] | None = None
-    mult_impl: Literal['auto', 'dsp', 'lut'] | None = None
-    state_storage: Literal['auto', 'uram', 'bram', 'lutram'] | None = None
-
-
-class Hardware(Section):
-    """The HLS project.
-
-    Attributes:
-        reuse_factor: Of every layer; the nearest smaller one that divides a layer is used.
-        layers: Name of a layer -> its own settings; 'ode1.pw1' is within the block ode1.
-    """
-
-    backend: Literal['Vitis', 'Vivado'] = 'Vitis'
-    io_type: Literal['io_stream', 'io_parallel'] = 'io_stream'
-    part: Annotated[str, Field(min_length=1)] = DEFAULT_PART
-    clock_period: Annotated[float, Field(gt=0, le=1000)] = 5.0
-    reuse_factor: Count = 1
-    layers: dict[str, LayerSettings] = {}
-
-    def hls_config(self) -> dict:
-        """The ``hls_config`` for :func:`hls4ml_ext.convert`."""
-        layers = {}
-        for name, settings in self.layers.items():
-            given = settings.model_dump(exclude_none=True)
-            layers[name] = {key.title().replace('_', ''): value for key, value in given.items()}
-        return {'Model': {'ReuseFactor': self.reuse_factor}, 'LayerName': layers}
-
-
 class Project(Section):
     """A project file.
 
@@ -182,6 +158,7 @@ class Project(Section):
         quantization: Bit widths of a built model.
         calibration: :class:`Calibration`.
         hls: :class:`Hardware`.
+        title: What people read about it in a list of projects.
     """
 
     path: Path
@@ -193,6 +170,7 @@ class Project(Section):
     quantization: Quantization = Quantization()
     calibration: Calibration = Calibration()
     hls: Hardware = Hardware()
+    title: str = ''
 
     @field_validator('training', mode='before')
     @classmethod
@@ -200,7 +178,7 @@ class Project(Section):
         if training in (None, 'none'):
             return {}
         if not isinstance(training, (dict, Training)):
-            raise ValueError(f"{training!r} is neither 'none' nor a group of phases")
+            raise ValueError(f"{shown(training)} is neither 'none' nor a group of phases")
         return training
 
     @model_validator(mode='after')
@@ -248,13 +226,16 @@ def load_project(path) -> Project:
     """Reads and validates a project file; relative paths in it start from its directory.
 
     Args:
-        path: The YAML file.
+        path: The YAML file; or the name of one that comes with the package, see :func:`~hls4ml_ext.shipped.project_path`.
 
     Raises:
         ProjectError: with one line for each mistake, naming file, key and remedy.
     """
-    path = Path(path)
-    return parse_project(read_yaml(path), path, str(path))
+    path = project_path(Path(path))
+    raw = read_yaml(path)
+    if 'variants' in raw:
+        raise ProjectError(f'{path}: it is a study, not a project. Use it: hls4ml-ext study {project_name(path)}')
+    return parse_project(raw, path, str(path))
 
 
 def parse_project(raw: dict, path: Path, where: str) -> Project:
@@ -286,10 +267,8 @@ def parse_project(raw: dict, path: Path, where: str) -> Project:
 
 def read_yaml(path: Path) -> dict:
     """The sections of a project file. Raises ProjectError if it is none."""
-    if not path.is_file():
-        raise ProjectError(f"there is no project file '{path}'")
     try:
-        raw = yaml.load(path.read_text(), _Loader)
+        raw = yaml.load(path.read_text(encoding='utf-8'), _Loader)
     except yaml.YAMLError as e:
         mark = getattr(e, 'problem_mark', None)
         where = f' in line {mark.line + 1}' if mark else ''
@@ -302,15 +281,49 @@ def read_yaml(path: Path) -> dict:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would silently take the last."""
+    """Refuses what YAML would silently take otherwise than meant, and what no project file needs.
 
-    def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for i, key in enumerate(keys):
-            if key in keys[:i]:
-                mark = node.value[i][0].start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", mark)
-        return super().construct_mapping(node, deep)
+    These are a key that is given twice, of which YAML takes the last (one that a merge, ``<<: *other``, brings may be given
+    once more); a key that is no text (``on`` is true); and groups within groups, hundreds deep.
+    """
+
+    def __init__(self, stream):
+        super().__init__(stream)
+        self.depth = 0
+        self.checked: set[int] = set()
+        self.merging: list[int] = []
+
+    def compose_node(self, parent, index):
+        if self.depth >= DEPTH:
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, f'there are more than {DEPTH} groups within each other', mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+    def flatten_mapping(self, node):
+        """Brings in the keys that are merged; called once or more for a group."""
+        if id(node) not in self.checked:
+            self.checked.add(id(node))
+            self._check_keys([key for key, _ in node.value if key.tag != MERGE])
+        if id(node) in self.merging:
+            raise yaml.constructor.ConstructorError(None, None, 'a group is merged into itself', node.start_mark)
+        self.merging.append(id(node))
+        super().flatten_mapping(node)
+        self.merging.pop()
+
+    def _check_keys(self, nodes):
+        found = set()
+        for node in nodes:
+            key = self.construct_object(node, deep=True)
+            if not isinstance(key, str):
+                problem = f'key {shown(key)} is not a name. Write it in quotes'
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+            if key in found:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", node.start_mark)
+            found.add(key)
 
 
 def _model(raw, context, problems):

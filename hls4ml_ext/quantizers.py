@@ -9,7 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from hls4ml_ext.errors import ConversionError, ExtError
-from hls4ml_ext.fixed import FixedType, fraction_bits, power_of_two, range_of
+from hls4ml_ext.fixed import MAX_FRACTION, FixedType, fraction_bits, power_of_two, range_of
+
+MAX_RELU_INTEGER = 30
+"""Integer bits beyond which quantized_relu's 2**integer, which QKeras computes in 32-bit integers, overflows."""
 
 
 def resolve(quantizer):
@@ -57,7 +60,15 @@ def activation_type(quantizer, layer: str) -> FixedType:
         refuse('rounds at random')
     if float(np.asarray(getattr(quantizer, 'qnoise_factor', 1.0))) != 1.0:
         refuse('has a qnoise_factor other than 1')
+    for name in ('bits', 'integer'):
+        if float(np.asarray(getattr(quantizer, name))) % 1:
+            refuse(f'has {name}={getattr(quantizer, name)}, which is no whole number')
     bits, integer = int(quantizer.bits), int(np.asarray(quantizer.integer))
+    if abs(integer) > MAX_FRACTION or abs(bits - integer) > MAX_FRACTION:
+        refuse(f'has numbers beyond 2**{MAX_FRACTION} or steps finer than 2**-{MAX_FRACTION}')
+    problem = _relu_that_keras_cannot_evaluate(quantizer)
+    if problem:
+        raise ConversionError(layer, f'quantizer {quantizer} {problem}', _instead_of_relu(quantizer))
     if kind == 'quantized_relu':
         if quantizer.use_sigmoid:
             refuse('applies a sigmoid')
@@ -65,6 +76,8 @@ def activation_type(quantizer, layer: str) -> FixedType:
             refuse(f'has a negative slope of {quantizer.negative_slope}')
         if quantizer.relu_upper_bound is not None and not quantizer.is_quantized_clip:
             refuse(f'has an upper bound of {quantizer.relu_upper_bound} that is not its largest number')
+        if bits < 1:
+            refuse('has no bit')
         return FixedType(bits, integer, False, 'RND_CONV', 'SAT')
     alpha = quantizer.alpha
     if isinstance(alpha, str):
@@ -77,6 +90,23 @@ def activation_type(quantizer, layer: str) -> FixedType:
         refuse('has no bit besides the sign')
     symmetric = 'SAT_SYM' if quantizer.symmetric and signed else 'SAT'
     return FixedType(bits, integer + signed, signed, 'RND_CONV', symmetric)
+
+
+def _relu_that_keras_cannot_evaluate(quantizer) -> str:
+    """What is wrong with a quantized_relu whose 2**integer QKeras can't compute; '' for any other quantizer."""
+    if type(quantizer).__name__ != 'quantized_relu':
+        return ''
+    integer = np.asarray(quantizer.integer)
+    if integer.dtype.kind in 'iu' and integer < 0:  # as a float, -1.0, it is a power that QKeras can compute
+        return f'has {integer} integer bits, and Keras itself cannot evaluate it: it raises 2 to {integer} in whole numbers'
+    if integer > MAX_RELU_INTEGER:
+        return f'has {integer} integer bits; Keras computes 2**integer in 32-bit integers, which overflow'
+    return ''
+
+
+def _instead_of_relu(quantizer) -> str:
+    bits, integer = int(quantizer.bits), int(np.asarray(quantizer.integer))
+    return f'Use quantized_bits({bits},{integer},keep_negative=False,alpha=1), which computes what it should'
 
 
 def quantized_weights(quantizer, values: np.ndarray, layer: str, name: str) -> tuple[np.ndarray, FixedType]:
@@ -104,6 +134,9 @@ def quantized_weights(quantizer, values: np.ndarray, layer: str, name: str) -> t
         )
     import keras
 
+    problem = _relu_that_keras_cannot_evaluate(quantizer)
+    if problem:
+        raise ConversionError(layer, f'quantizer {quantizer} of {name} {problem}', _instead_of_relu(quantizer))
     quantized = np.asarray(keras.ops.convert_to_numpy(quantizer(keras.ops.convert_to_tensor(values))), np.float64)
     try:
         numbers = range_of(quantized)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 from hls4ml.model.layers import layer_map, register_layer
 from hls4ml.model.optimizer.optimizer import optimizer_map
 
@@ -31,7 +30,6 @@ class Operation:
             which adds the layer's nodes to the :class:`~hls4ml_ext.layers.core.GraphBuilder` and returns the name of the
             output tensor. Subclasses of the Keras layer are lowered alike.
         nodes: The node classes, subclasses of :class:`~hls4ml_ext.layers.core.ExactLayer`.
-        templates: Template classes: for each node one config template and one function template.
         kernels: How the nodes are spelled in C++: for each node one :class:`~hls4ml_ext.layers.core.HLSKernel`.
         headers: C++ headers, absolute paths; they are copied to ``nnet_utils/`` of a project.
         unknown_to_hls4ml: The Keras classes among `lowerings` that stock hls4ml can't parse.
@@ -40,7 +38,6 @@ class Operation:
     name: str
     lowerings: dict[str, Lowering] = field(default_factory=dict)
     nodes: tuple[type[ExactLayer], ...] = ()
-    templates: tuple[type, ...] = ()
     kernels: tuple[type, ...] = ()
     headers: tuple[Path, ...] = ()
     unknown_to_hls4ml: tuple[str, ...] = ()
@@ -50,28 +47,19 @@ class Operation:
         missing = [str(h) for h in self.headers if not Path(h).is_file()]
         if missing:
             raise ExtError(f"operation '{self.name}': no such header: {', '.join(missing)}")
-        templates = [t() for t in self.templates]
-        header_names = {f'nnet_utils/{Path(h).name}' for h in self.headers}
         for node in self.nodes:
             if not issubclass(node, ExactLayer):
                 raise ExtError(f"operation '{self.name}': {node.__name__} is not a subclass of ExactLayer")
             if layer_map.get(node.__name__, node) is not node:
                 raise ExtError(f"operation '{self.name}': hls4ml already has a layer called {node.__name__}")
-            if any(k.node is node for k in self.kernels):
-                continue
-            for kind in (LayerConfigTemplate, FunctionCallTemplate):
-                if not any(isinstance(t, kind) and node in t.layer_class for t in templates):
-                    raise ExtError(f"operation '{self.name}': node {node.__name__} has no {kind.__name__}")
-            if not node.kernel:
-                raise ExtError(f"operation '{self.name}': node {node.__name__} names no kernel")
-            if node.header not in header_names:
-                raise ExtError(
-                    f"operation '{self.name}': node {node.__name__} wants {node.header}, which is not among its headers"
-                )
+            if not node.kind:
+                raise ExtError(f"operation '{self.name}': node {node.__name__} does not say its kind")
+            if not any(kernel.node is node for kernel in self.kernels):
+                raise ExtError(f"operation '{self.name}': node {node.__name__} has no kernel")
         for kernel in self.kernels:
             if kernel.node not in self.nodes:
                 raise ExtError(f"operation '{self.name}': {kernel.__name__} spells a node that is not among its nodes")
-            if kernel.header not in {Path(h).name for h in self.headers}:
+            if kernel.header and kernel.header not in {Path(h).name for h in self.headers}:
                 raise ExtError(
                     f"operation '{self.name}': {kernel.__name__} wants {kernel.header}, which is not among its headers"
                 )
@@ -115,13 +103,13 @@ def register_operation(operation: Operation):
             backend.register_source(Path(header))
     # Vitis runs Vivado's templates too: registering them there serves both.
     vivado = next(b for b in _backends() if b.name == 'Vivado')
-    for template in (*operation.templates, *(t for kernel in operation.kernels for t in templates(kernel))):
+    for template in (t for kernel in operation.kernels for t in templates(kernel)):
         if f'vivado:{template().get_name()}' not in optimizer_map:
             vivado.register_template(template)
     if operation.unknown_to_hls4ml:
-        from hls4ml_ext.layers.core.handler import register_placeholder_handler
+        from hls4ml_ext.layers.core.handler import PlaceholderHandler, register_handler
 
-        register_placeholder_handler(operation.unknown_to_hls4ml)
+        register_handler(operation.unknown_to_hls4ml, PlaceholderHandler())
 
 
 def _backends():

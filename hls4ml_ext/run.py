@@ -2,7 +2,7 @@
 
 A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json``, ``training.csv`` and
 ``curves.png`` (how it was trained), ``float.keras`` (before quantization), ``training/`` (checkpoints, to resume), ``hls/``
-(the HLS project), ``results.json`` and ``evaluation.json``.
+(the HLS project), ``results.json`` and ``evaluation.json``. One run at a time can use it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hls4ml_ext.errors import PrecisionError, ProjectError
-from hls4ml_ext.files import read_json, replacing, write_json
-from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, ModelFile, Project
+from hls4ml_ext.files import LOCK, locked, make_directory, read_json, remove_unfinished, replacing, unusable, write_json
+from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, INITIAL_REMEDY, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
 from hls4ml_ext.report.progress import TrainingProgress
 from hls4ml_ext.saving import load_keras_file
+from hls4ml_ext.shipped import project_name
 
 MARK = '.hls4ml-ext-run'
 """The file by which a directory is known to be a run's."""
@@ -31,11 +32,17 @@ class Run:
 
     Args:
         project: The project.
-        output: The run's directory; None is ``runs/NAME`` below the current one. It must be new, empty or a run's.
+        output: The run's directory; None is ``runs/NAME`` below the current one. It must be new, empty or a run's. Until
+            :meth:`close`, or the end of a ``with``, no other run can use it.
         reporter: Where progress is shown.
 
     Raises:
-        ProjectError: if the directory can't be used.
+        ProjectError: if the directory can't be used, or another process uses it.
+
+    Example::
+
+        with Run(load_project('digits')) as run:
+            model = run.train()
     """
 
     def __init__(self, project: Project, output: Path | None = None, reporter: Reporter | None = None):
@@ -43,25 +50,38 @@ class Run:
         self.directory = Path(output) if output else Path('runs') / project.name
         self.reporter = reporter or Reporter()
         self._data = None
+        self._open = contextlib.ExitStack()
         self._claim()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def close(self):
+        """Lets other runs use the directory."""
+        self._open.close()
 
     @property
     def model_file(self) -> Path:
         return self.directory / 'model.keras'
 
     def _claim(self):
-        """Makes the directory, and marks it as a run's."""
+        """Makes the directory, keeps others from using it, and marks it as a run's."""
         mark = self.directory / MARK
-        if self.directory.is_dir() and any(self.directory.iterdir()) and not mark.is_file():
-            raise ProjectError(
-                f"output directory '{self.directory}' has files in it and is not a run of hls4ml-ext (no {MARK}). "
-                'Choose another one with --output'
-            )
+        make_directory(self.directory)
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            if not mark.is_file() and any(path.name != LOCK for path in self.directory.iterdir()):
+                raise ProjectError(
+                    f"output directory '{self.directory}' has files in it and is not a run of hls4ml-ext (no {MARK}). "
+                    'Choose another one with --output'
+                )
+            self._open.enter_context(locked(self.directory))
             mark.write_text('A run of hls4ml-ext: files in this directory are overwritten.\n')
         except OSError as e:
-            raise ProjectError(f"output directory '{self.directory}' can't be used: {e.strerror or e}") from None
+            raise unusable(self.directory, e) from None
+        remove_unfinished(self.directory)
 
     # ------------------------------------------------------------------ phases
 
@@ -97,6 +117,7 @@ class Run:
             model, logs = self._import_model(), []
             seconds = 0.0
         else:
+            from hls4ml_ext.train.calibration import BATCHES
             from hls4ml_ext.train.training import Trainer, forget_training
 
             if not self.project.random_weights:
@@ -106,9 +127,11 @@ class Run:
             with TrainingProgress(self.reporter) as progress:
                 trainer = Trainer(self.project, data, progress.callbacks, self.directory)
                 if self.project.random_weights:
-                    with self.reporter.step('weights', detail=f'random, seed {self.project.seed}') as step:
+                    detail = f'random, seed {self.project.seed}'
+                    with self.reporter.step('weights', BATCHES, detail) as step:
+                        trainer.calibrated = step.advance
                         model = trainer.run()
-                        step.show(f'random, seed {self.project.seed}; batch normalization folded')
+                        step.show(f'{detail}; batch normalization folded')
                 else:
                     model = trainer.run()
             logs = [log.as_dict() for log in trainer.logs]
@@ -124,9 +147,13 @@ class Run:
         """
         if not self._trained():
             problem = 'is from another version of the project' if self.model_file.is_file() else 'is missing'
-            raise ProjectError(f"'{self.model_file}' {problem}. Make it: hls4ml-ext train {_shown(self.project.path)}")
+            raise ProjectError(f"'{self.model_file}' {problem}. Make it: {self._training_command}")
         with self.reporter.step('load', detail=str(self.model_file)):
-            return load_keras_file(self.model_file)
+            return load_keras_file(self.model_file, f'Train it again: {self._training_command} --retrain')
+
+    @property
+    def _training_command(self) -> str:
+        return f'hls4ml-ext train {project_name(self.project.path)}'
 
     def convert(self, model):
         """Converts the model and writes the HLS project.
@@ -183,7 +210,7 @@ class Run:
         """Compiles the project, runs it on all test images, and compares every layer with Keras.
 
         Returns:
-            dict: the results, as written to ``results.json``.
+            dict: the results, for :meth:`write_results`.
         """
         import numpy as np
 
@@ -199,15 +226,18 @@ class Run:
             step.show(f'{len(hls_model.get_layers())} layers with g++')
         n, cores = len(data.x_test), os.cpu_count()
         with self.reporter.step('Keras', detail=f'{n:,} images') as step:
-            expected = np.asarray(model.predict(data.x_test, verbose=0))
+            expected = np.asarray(hls4ml_ext.predict(model, data.x_test))
         with self.reporter.step('simulate', n, f'{n:,} images on {cores} cores') as step:
             outputs = hls4ml_ext.simulate(hls_model, data.x_test, progress=step.advance)
-            outputs = outputs.reshape(expected.shape)
         with self.reporter.step('compare', n, f'every layer of {n:,} images') as step:
             compared = hls4ml_ext.compare(hls_model, model, data.x_test, batch_size=16, progress=step.advance)
-        results = self._results(hls_model, data, expected, outputs, compared)
-        write_json(self.directory / 'results.json', results)
-        return results
+        return self._results(hls_model, data, expected, outputs, compared)
+
+    def write_results(self, results: dict) -> Path:
+        """Writes ``results.json``. Raises ProjectError if that is impossible."""
+        path = self.directory / 'results.json'
+        write_json(path, results)
+        return path
 
     def evaluate(self, steps=()) -> dict:
         """Top-1 accuracies on the whole test set: float, quantized after training, and the trained model.
@@ -242,7 +272,7 @@ class Run:
         models = {'quantized': model}
         float_file = self.float_model_file
         if float_file:
-            models['float'] = float_model = load_keras_file(float_file)
+            models['float'] = float_model = load_keras_file(float_file, self._float_remedy(float_file))
             with self.reporter.step('evaluate', detail='the float model') as step:
                 result['float'] = evaluation.top1(float_model, data)
                 step.show(f'float model: {result["float"]:.2%}')
@@ -306,6 +336,11 @@ class Run:
     def float_model_file(self) -> Path | None:
         """The float model that this run was quantized from, if there is one."""
         return next((f for f in (self.directory / FLOAT_MODEL, self.project.training.initial) if f and f.is_file()), None)
+
+    def _float_remedy(self, file: Path) -> str:
+        if file == self.project.training.initial:
+            return INITIAL_REMEDY
+        return f'Train it again: {self._training_command} --retrain'
 
     # ------------------------------------------------------------------ results
 
@@ -380,7 +415,7 @@ class Run:
         from hls4ml_ext.train.quantization import has_batchnorm
 
         with self.reporter.step('load', detail=str(self.project.model.file)) as step:
-            model = load_keras_file(self.project.model.file)
+            model = load_keras_file(self.project.model.file, "Save it again: model.save('model.keras')")
             if has_batchnorm(model):
                 model = fold_batchnorm(model)
                 step.show(f'{step.detail}; batch normalization folded')
@@ -399,10 +434,3 @@ def check_compiler():
     """Raises ProjectError if there is no g++, before a long training rather than after it."""
     if shutil.which('g++') is None:
         raise ProjectError('C simulation needs g++, which is not on PATH. Install it, for instance: apt-get install g++')
-
-
-def _shown(path: Path) -> str:
-    """A path as people write it: from the current directory if it is below."""
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import zipfile
 from importlib import import_module
 from pathlib import Path
 
 from hls4ml_ext.errors import ProjectError
+
+HDF5 = b'\x89HDF\r\n\x1a\n'
+
+UNKNOWN_CLASS = re.compile(
+    r"Could not (?:locate|deserialize) (?P<kind>class|function) '(?P<name>\w+)'"
+    r"(?:.*?'registered_name': '(?P<registered>[^']*>(?P=name))')?",
+    re.DOTALL,
+)
+"""Keras's message about a class or a function that it doesn't know, within others."""
 
 
 def register_keras_classes():
@@ -28,23 +39,70 @@ def load_model(path, **kwargs):
 
     Returns:
         keras.Model
+
+    Raises:
+        ProjectError: if the file is there but is none of Keras, is damaged, or has a class that isn't known.
     """
     import keras
 
     register_keras_classes()
-    return keras.models.load_model(path, **kwargs)
+    problem = _damage(path)
+    if problem:
+        raise ProjectError(f"'{path}' can't be loaded as a Keras model: {problem}")
+    try:
+        return keras.models.load_model(path, **kwargs)
+    except (TypeError, ValueError) as e:
+        unknown = UNKNOWN_CLASS.search(str(e))
+        if unknown is None:
+            raise
+        name = unknown['registered'] or unknown['name']
+        raise ProjectError(
+            f"'{path}' can't be loaded as a Keras model: it has a {unknown['kind']} '{name}', which is not of Keras, QKeras "
+            'or hls4ml-ext. Load it in Python, after importing the module that registers it, or with custom_objects='
+            f'{{{name!r}: {unknown["name"]}}}'
+        ) from e
 
 
-def load_keras_file(file: Path):
-    """:func:`load_model` for a file that a project names.
+def load_keras_file(file: Path, remedy: str):
+    """:func:`load_model` for a file that a project names, or that is a run's own.
+
+    Args:
+        file: The file.
+        remedy: What to do if it is damaged.
 
     Raises:
         ProjectError: if it can't be loaded.
     """
     try:
         return load_model(file)
+    except ProjectError as e:
+        raise e if e.__cause__ else ProjectError(f'{e}. {remedy}') from None
     except Exception as e:  # Keras raises nearly anything
-        raise ProjectError(f"'{file}' can't be loaded as a Keras model: {str(e).splitlines()[0]}") from e
+        text = str(e.args[0]) if isinstance(e, KeyError) and e.args else str(e)  # str() of a KeyError is in quotes
+        lines = text.split('Exception encountered: ')[-1].split('. Full object config:')[0].splitlines()
+        reason = lines[0].rstrip('.') if lines else type(e).__name__
+        raise ProjectError(f"'{file}' can't be loaded as a Keras model: {reason}. {remedy}") from e
+
+
+def _damage(path) -> str | None:
+    """What is wrong with a ``.keras`` file; None if that can't be said, or it is another kind of file."""
+    path = Path(path)
+    if path.suffix != '.keras' or not path.is_file():
+        return None
+    if path.stat().st_size == 0:
+        return 'the file is empty'
+    with open(path, 'rb') as file:
+        start = file.read(len(HDF5))
+    if start == HDF5:
+        return 'it is an HDF5 file. Name it .h5, if it was saved as a whole model'
+    if not zipfile.is_zipfile(path):
+        return 'the file is not complete' if start.startswith(b'PK') else 'it is not a file of Keras'
+    with zipfile.ZipFile(path) as archive:
+        missing = [name for name in ('config.json', 'model.weights.h5') if name not in archive.namelist()]
+        if missing:
+            return f'it is not a file of Keras (there is no {missing[0]} in it)'
+        broken = archive.testzip()
+    return f'the file is damaged ({broken} in it)' if broken else None
 
 
 def running_hls4ml_command() -> bool:

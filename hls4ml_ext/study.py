@@ -20,14 +20,18 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, InstanceOf
 
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.files import read_json, write_json
+from hls4ml_ext.files import locked, make_directory, read_json, write_json
+from hls4ml_ext.models.knobs import Repeats, Section, merge
 from hls4ml_ext.project import FLOAT_PHASES, Name, Project, Seed, parse_project, read_yaml
 from hls4ml_ext.report import study as study_report
 from hls4ml_ext.report.console import Reporter
 from hls4ml_ext.run import Run
+from hls4ml_ext.shipped import project_name, project_path
 from hls4ml_ext.train.checkpoint import Checkpoint, checkpoint_file
 from hls4ml_ext.validation import check
-from models.knobs import Count, Section, merge
+
+PATIENCE = 60
+"""Seconds to wait for another process that writes the tables and pictures of the same study."""
 
 
 def _different(seeds: list[int]) -> list[int]:
@@ -53,7 +57,7 @@ class Variant(Section):
 
     title: str
     role: Literal['headline', 'bits', 'model'] = 'model'
-    steps: list[Count] = []
+    steps: list[Repeats] = []
     seeds: Seeds = []
     changes: dict = {}
 
@@ -82,21 +86,23 @@ def load_study(path) -> Study:
     """Reads and validates a study file and the projects of all its variants.
 
     Args:
-        path: The YAML file.
+        path: The YAML file; or the name of one that comes with the package, see :func:`~hls4ml_ext.shipped.project_path`.
 
     Raises:
         ProjectError: with a line for each mistake.
     """
-    path = Path(path)
+    path = project_path(Path(path))
     raw = read_yaml(path)
+    if 'model' in raw and 'variants' not in raw:
+        raise ProjectError(f'{path}: it is a project, not a study. Use it: hls4ml-ext run {project_name(path)}')
     base = raw.pop('project', None)
     if not isinstance(base, str):
-        raise ProjectError(f'{path}: project: is missing. Give the path of a project file')
+        raise ProjectError(f'{path}: project: is missing. Give the path of a project file, or the name of one')
     problems: list[str] = []
     study = check(Study, {'path': path.absolute(), 'name': path.stem, 'title': path.stem, **raw}, (), None, problems)
     if problems:
         raise ProjectError('\n'.join(f'{path}: {problem}' for problem in problems))
-    base_path = path.absolute().parent / base
+    base_path = project_path(Path(base), path.absolute().parent)
     content = read_yaml(base_path)
     projects = {}
     for name, variant in study.variants.items():
@@ -114,12 +120,16 @@ class StudyRun:
         study: The study.
         output: Its directory; None is ``runs/NAME`` below the current one.
         reporter: Where progress is shown.
+
+    Raises:
+        ProjectError: if the directory can't be used.
     """
 
     def __init__(self, study: Study, output: Path | None = None, reporter: Reporter | None = None):
         self.study = study
         self.reporter = reporter or Reporter()
         self.directory = Path(output) if output else Path('runs') / study.name
+        make_directory(self.directory)
 
     def run(self, only=()) -> dict:
         """Trains and evaluates; what has been done is not done again.
@@ -150,12 +160,12 @@ class StudyRun:
         return self.directory / name / f'seed{seed}'
 
     def _run(self, name: str, seed: int):
-        run = Run(self.study.projects[name][seed], self.directory_of(name, seed), self.reporter)
-        self._share_float_phases(name, seed)
-        run.train()
-        known = self.evaluation(name, seed)
-        if known is None or known['training']['fingerprint'] != run.project.fingerprint():
-            run.evaluate(self.study.variants[name].steps)
+        with Run(self.study.projects[name][seed], self.directory_of(name, seed), self.reporter) as run:
+            self._share_float_phases(name, seed)
+            run.train()
+            known = self.evaluation(name, seed)
+            if known is None or known['training']['fingerprint'] != run.project.fingerprint():
+                run.evaluate(self.study.variants[name].steps)
 
     def _share_float_phases(self, name: str, seed: int):
         """Takes over the phases in floating point from a variant that differs only in what comes after them."""
@@ -191,8 +201,9 @@ class StudyRun:
             if (evaluation := self.evaluation(name, seed))
         ]
         content = {'study': self.study.name, 'title': self.study.title, 'rows': rows}
-        write_json(self.directory / 'study.json', content)
-        written = study_report.write(content, self.directory)
+        with locked(self.directory, PATIENCE):  # others may train other variants of the same study
+            write_json(self.directory / 'study.json', content)
+            written = study_report.write(content, self.directory)
         for path in written:
-            self.reporter.print(f'[bold]{path}[/]')
+            self.reporter.written(path)
         return content

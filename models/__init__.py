@@ -5,16 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 
 BUILDERS = {
-    'ode_mhsa': 'models.ode_mhsa',
-    'odenet': 'models.odenet',
-    'resnet': 'models.resnet',
+    'ode_mhsa': 'hls4ml_ext.models.ode_mhsa',
+    'odenet': 'hls4ml_ext.models.odenet',
+    'resnet': 'hls4ml_ext.models.resnet',
 }
 """Name -> module with ``Knobs`` (a pydantic model) and ``build(input_shape, n_classes, quantization, **knobs)``."""
 
 COMPARISONS = {
-    'resnet50': 'models.resnet50',
-    'botnet50': 'models.botnet50',
-    'vit': 'models.vit',
+    'resnet50': 'hls4ml_ext.models.resnet50',
+    'botnet50': 'hls4ml_ext.models.botnet50',
+    'vit': 'hls4ml_ext.models.vit',
 }
 """The same for networks to compare with, in floating point only. They can't be converted: project files don't know them."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.knobs import Quantizers
+from hls4ml_ext.models.knobs import Quantizers
 
 
 class Blocks:

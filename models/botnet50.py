@@ -17,8 +17,8 @@ count.
 
 from __future__ import annotations
 
-from models.blocks import refuse_quantization
-from models.resnet50 import Knobs, network, normalization
+from hls4ml_ext.models.blocks import refuse_quantization
+from hls4ml_ext.models.resnet50 import Knobs, network, normalization
 
 HEADS = 4
 

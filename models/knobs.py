@@ -9,6 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Count = Annotated[int, Field(strict=True, ge=1)]
 """A positive integer."""
 
+MAX_CHANNELS = 4096
+
+Channels = Annotated[int, Field(strict=True, ge=1, le=MAX_CHANNELS)]
+"""A number of channels: more do not fit any FPGA, and their weights do not fit the memory of most machines."""
+
+Repeats = Annotated[int, Field(strict=True, ge=1, le=256)]
+"""A number of steps or of blocks: Keras computes one after the other."""
+
 
 class Section(BaseModel):
     """A group of knobs: unknown keys are refused."""

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.blocks import Blocks, chain
-from models.knobs import Count, PresetKnobs, Quantization, Quantizers, Section
+from hls4ml_ext.models.blocks import Blocks, chain
+from hls4ml_ext.models.knobs import MAX_CHANNELS, Channels, PresetKnobs, Quantization, Quantizers, Repeats, Section
 
 DEFAULT_BITS = Quantization()
 
@@ -21,11 +21,16 @@ SolverName = Literal['euler', 'midpoint', 'heun', 'rk4']
 
 
 class Stem(Section):
-    """The first convolution: ``filters`` of ``kernel_size`` squared, with a stride."""
+    """The first convolution: ``filters`` of ``kernel_size`` squared, with a stride.
 
-    filters: Count = 16
+    Attributes:
+        pool: Whether a max pooling of 3x3, stride 2, follows, as in ResNet and BoTNet.
+    """
+
+    filters: Channels = 16
     kernel_size: Annotated[int, Field(strict=True, ge=1, le=11)] = 3
     strides: Annotated[int, Field(strict=True, ge=1, le=4)] = 1
+    pool: bool = False
 
 
 class ODE(Section):
@@ -39,7 +44,7 @@ class ODE(Section):
         time_channel: Whether the dynamics sees the time.
     """
 
-    n_steps: Count | list[Count] = 4
+    n_steps: Repeats | list[Repeats] = 4
     solver: SolverName = 'euler'
     depth: Annotated[int, Field(strict=True, ge=1, le=4)] = 1
     kernel_size: Annotated[int, Field(strict=True, ge=1, le=11)] = 3
@@ -49,12 +54,18 @@ class ODE(Section):
 class MHSA(Section):
     """The attention block: 1x1 convolution to ``heads * key_dim`` channels, attention, 1x1 convolution back."""
 
-    heads: Count = 2
-    key_dim: Count = 8
+    heads: Channels = 2
+    key_dim: Channels = 8
     position: Literal['relative', 'additive'] | None = 'relative'
     attention: Literal['relu', 'softmax'] = 'relu'
-    n_steps: Count = 2
+    n_steps: Repeats = 2
     solver: SolverName = 'euler'
+
+    @model_validator(mode='after')
+    def _not_too_wide(self):
+        if self.heads * self.key_dim > MAX_CHANNELS:
+            raise ValueError(f'heads: {self.heads} heads of {self.key_dim} channels are more than {MAX_CHANNELS}')
+        return self
 
 
 PRESETS = {
@@ -77,6 +88,12 @@ PRESETS = {
         'mhsa': {'heads': 4, 'key_dim': 48, 'n_steps': 4},
     },
     '96x96': {
+        'stem': {'filters': 64, 'kernel_size': 7, 'strides': 2, 'pool': True},
+        'widths': [64, 128, 256],
+        'ode': {'n_steps': 4, 'depth': 2},
+        'mhsa': {'heads': 4, 'key_dim': 48, 'n_steps': 4},
+    },
+    '96x96-large': {
         'stem': {'filters': 64, 'kernel_size': 7, 'strides': 2},
         'widths': [64, 128, 256],
         'ode': {'n_steps': 4, 'depth': 2},
@@ -101,7 +118,7 @@ class Knobs(PresetKnobs):
 
     presets = PRESETS
     stem: Stem = Stem()
-    widths: Annotated[list[Count], Field(min_length=1, max_length=6)] = [16, 32]
+    widths: Annotated[list[Channels], Field(min_length=1, max_length=6)] = [16, 32]
     downsample: Literal['separable', 'dense'] = 'separable'
     ode: ODE = ODE()
     mhsa: MHSA | None = MHSA()
@@ -154,6 +171,8 @@ class Builder:
         x = chain(
             x, [*self.layers.convolution('stem', stem.filters, stem.kernel_size, stem.strides), self.layers.relu('stem_act')]
         )
+        if stem.pool:
+            x = keras.layers.MaxPooling2D(3, 2, padding='same', name='stem_pool')(x)
         for i, width in enumerate(knobs.widths, 1):
             if i > 1 or width != stem.filters:
                 name, strides = (f'down{i - 1}', 2) if i > 1 else ('widen', 1)

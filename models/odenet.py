@@ -1,15 +1,15 @@
 """The ODE network without attention: a stem, Neural-ODE stages of depthwise-separable convolutions, a classifier.
 
-It is :mod:`models.ode_mhsa` without its attention block, with the same knobs but `mhsa` and the same presets: what attention
-costs and brings is the difference of the two.
+It is :mod:`hls4ml_ext.models.ode_mhsa` without its attention block, with the same knobs but `mhsa` and the same presets:
+what attention costs and brings is the difference of the two.
 """
 
 from __future__ import annotations
 
 from pydantic import field_validator
 
-from models import ode_mhsa
-from models.knobs import Quantization
+from hls4ml_ext.models import ode_mhsa
+from hls4ml_ext.models.knobs import Quantization
 
 DEFAULT_BITS = ode_mhsa.DEFAULT_BITS
 
@@ -17,7 +17,7 @@ PRESETS = {name: {knob: v for knob, v in preset.items() if knob != 'mhsa'} for n
 
 
 class Knobs(ode_mhsa.Knobs):
-    """The knobs of :class:`models.ode_mhsa.Knobs`, but `mhsa`."""
+    """The knobs of :class:`hls4ml_ext.models.ode_mhsa.Knobs`, but `mhsa`."""
 
     presets = PRESETS
     mhsa: None = None

@@ -11,9 +11,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from models.blocks import Blocks, chain
-from models.knobs import Count, PresetKnobs, Quantization, Quantizers
-from models.ode_mhsa import Stem
+from hls4ml_ext.models.blocks import Blocks, chain
+from hls4ml_ext.models.knobs import Channels, PresetKnobs, Quantization, Quantizers, Repeats
+from hls4ml_ext.models.ode_mhsa import Stem
 
 DEFAULT_BITS = Quantization()
 
@@ -30,15 +30,15 @@ class Knobs(PresetKnobs):
 
     Attributes:
         preset: A key of :data:`PRESETS`: values for what is not given.
-        stem: See :class:`models.ode_mhsa.Stem`.
+        stem: See :class:`hls4ml_ext.models.ode_mhsa.Stem`.
         widths: Channels of each stage; a stage after the first one halves height and width.
         blocks: Basic blocks: one number, or one for each stage.
     """
 
     presets = PRESETS
     stem: Stem = Stem()
-    widths: Annotated[list[Count], Field(min_length=1, max_length=6)] = [16, 32]
-    blocks: Count | list[Count] = 1
+    widths: Annotated[list[Channels], Field(min_length=1, max_length=6)] = [16, 32]
+    blocks: Repeats | list[Repeats] = 1
 
     @model_validator(mode='after')
     def _one_block_count_for_each_stage(self):

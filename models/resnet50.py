@@ -9,8 +9,8 @@ biases. It has 25,557,032 parameters for 1000 classes, 23,528,522 for 10, at any
 
 from __future__ import annotations
 
-from models.blocks import chain, refuse_quantization
-from models.knobs import Section
+from hls4ml_ext.models.blocks import chain, refuse_quantization
+from hls4ml_ext.models.knobs import Section
 
 BLOCKS = (3, 4, 6, 3)
 """Bottleneck blocks of the stages c2 to c5."""

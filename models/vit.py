@@ -14,9 +14,9 @@ import keras
 from pydantic import model_validator
 
 from hls4ml_ext.errors import ExtError
+from hls4ml_ext.models.blocks import refuse_quantization
+from hls4ml_ext.models.knobs import Count, PresetKnobs
 from hls4ml_ext.report.macs import macs_of_call
-from models.blocks import refuse_quantization
-from models.knobs import Count, PresetKnobs
 
 PRESETS = {
     'tiny-16': {'patch_size': 16, 'dim': 192, 'depth': 12, 'heads': 3, 'mlp_dim': 768},

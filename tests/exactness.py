@@ -29,33 +29,43 @@ INPUT = 'quantized_bits(8,0,alpha=1)'
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def branches(shape, layers: dict, quantizer: str = INPUT, group: int = 7):
+def branches(shape, layers: dict, quantizer: str = INPUT):
     """A model of one quantized input and one output for each branch.
 
     Args:
         shape: Shape of the input.
         layers: Name -> a Keras layer, or a list of them, or a function from tensor to tensor.
         quantizer: Of the input.
-        group: Branches that share a stream; hls4ml copies one at most seven times, so each group has a quantizer.
     """
     import keras
     from qkeras import QActivation
 
     inputs = keras.Input(shape, name='image')
     x = QActivation(quantizer, name='input_quantizer')(inputs)
-    sources = [x]
-    while len(sources) * group < len(layers):  # a tree of streams
-        sources = [
-            QActivation(quantizer, name=f'group{len(sources)}_{i}')(sources[i // group]) for i in range(len(sources) * group)
-        ]
     outputs = []
-    for i, layer in enumerate(layers.values()):
-        out = sources[i // group]
+    for layer in layers.values():
+        out = x
         for part in layer if isinstance(layer, (list, tuple)) else [layer]:
             out = part(out)
         outputs.append(out)
-    used = -(-len(layers) // group)
-    outputs += sources[used:]  # ends of the tree that no branch uses
+    return randomize(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]))
+
+
+def joined(shape, networks: dict, quantizers=(INPUT, 'quantized_bits(6,1,alpha=1)')):
+    """A model of several quantized inputs of one shape, and one output for each network.
+
+    Args:
+        shape: Shape of each input.
+        networks: Name -> a function from the list of quantized inputs to a tensor; at most seven, as hls4ml copies streams.
+        quantizers: One for each input.
+    """
+    import keras
+    from qkeras import QActivation
+
+    names = [f'image{i}' for i in range(len(quantizers))]
+    inputs = [keras.Input(shape, name=name) for name in names]
+    sources = [QActivation(q, name=f'{name}_quantizer')(i) for q, name, i in zip(quantizers, names, inputs)]
+    outputs = [network(sources) for network in networks.values()]
     return randomize(keras.Model(inputs, outputs if len(outputs) > 1 else outputs[0]))
 
 
@@ -98,6 +108,12 @@ def images(shape, n_random: int = 10, quantizer: str = INPUT, seed: int = 0) -> 
     return np.concatenate(parts).astype(np.float32)
 
 
+def images_of_all(shapes, n_random: int = 10, quantizers=(INPUT,)) -> list[np.ndarray]:
+    """:func:`images` for each input of a model, so shuffled that every corner of one meets many of the others."""
+    batches = [images(shape, n_random, quantizer, seed) for seed, (shape, quantizer) in enumerate(zip(shapes, quantizers))]
+    return [np.random.default_rng(seed).permutation(batch) if seed else batch for seed, batch in enumerate(batches)]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Equality
 # ---------------------------------------------------------------------------------------------------------------------
@@ -119,13 +135,14 @@ def mixed_reuse(model, seed: int = 0, **kwargs) -> dict:
         settings = dict(node.settings)
         if node.possible_foldings():
             folding = node.possible_foldings()[rng.integers(len(node.possible_foldings()))]
-            settings |= {'ReuseFactor': folding.reuse, 'SIMD': folding.simd, 'PE': folding.pe}
+            chosen = {'ReuseFactor': folding.reuse, 'SIMD': folding.simd, 'PE': folding.pe}
+            settings |= {key: value for key, value in chosen.items() if key in settings}
             for key in ('SIMD', 'PE') if rng.random() < 0.3 else ():
-                del settings[key]
+                settings.pop(key, None)
         if 'WeightStorage' in settings:
             settings['WeightStorage'] = str(rng.choice(['auto', 'bram', 'lutram']))
             settings['MultImpl'] = str(rng.choice(['auto', 'dsp', 'lut']))
-        layers[node.name] = settings
+        layers[node.layer_name] = settings
     return {'LayerName': layers}
 
 
@@ -149,13 +166,13 @@ def convert(model, directory, io_type='io_stream', backend='Vitis', reuse=1, **k
     return hls4ml_ext.convert(model, output_dir=str(directory), io_type=io_type, backend=backend, **kwargs)
 
 
-def assert_exact(model, hls_model, x: np.ndarray, hardware_integers: bool = False):
+def assert_exact(model, hls_model, x, hardware_integers: bool = False):
     """Asserts that a converted model equals Keras at every layer and output.
 
     Args:
         model: The Keras model.
         hls_model: What it was converted to.
-        x: Images.
+        x: Images; a list of them for a model of several inputs.
         hardware_integers: Compile once more, with the hardware's integers, and demand the same.
     """
     from hls4ml_ext.layers.core import ExactLayer
@@ -166,11 +183,11 @@ def assert_exact(model, hls_model, x: np.ndarray, hardware_integers: bool = Fals
     assert not wrong, '\n'.join(map(str, wrong))
     names = {layer.name for layer in model.layers}
     assert {c.node for c in compared} == {n.name for n in exact if n.get_attr('output_of') in names}
-    expected = [np.asarray(y) for y in as_list(model.predict(x, verbose=0, batch_size=len(x)))]
+    expected = as_list(hls4ml_ext.predict(model, x, batch_size=len(as_list(x)[0])))
     assert_outputs_equal(hls_model, x, expected, hls_model.predict)
-    if len(expected) == 1:
-        simulated = hls4ml_ext.simulate(hls_model, x)
-        assert (simulated == expected[0].reshape(simulated.shape)).all()
+    simulated = as_list(hls4ml_ext.simulate(hls_model, x))
+    assert [y.shape for y in simulated] == [y.shape for y in expected]
+    assert all((y == want).all() for y, want in zip(simulated, expected))
     if hardware_integers:
         cpp.use_library(hls_model, hls_model.config.backend.compile(hls_model, cpp.HARDWARE_INTEGERS))
         assert_outputs_equal(hls_model, x, expected, hls_model.predict)
@@ -190,8 +207,8 @@ class ExactnessTest:
     """Base class: subclasses list what is to be equal.
 
     Attributes:
-        models: Name -> function that builds a Keras model of one input, whose first layer is the quantizer `quantizer`.
-        quantizer: The quantizer of the input.
+        models: Name -> function that builds a Keras model, whose first layer is the quantizer `quantizer`.
+        quantizer: The quantizer of the input; of a model of several inputs a tuple of them.
         n_random: Number of images of each of six random kinds.
         hardware_integers: Whether to compile a second time with the hardware's integers.
     """
@@ -210,7 +227,9 @@ class ExactnessTest:
         assert_exact(model, hls_model, self.images(model), self.hardware_integers)
 
     def images(self, model):
-        return images(model.input_shape[1:], self.n_random, self.quantizer)
+        if len(model.inputs) == 1:
+            return images(model.input_shape[1:], self.n_random, self.quantizer)
+        return images_of_all([i.shape[1:] for i in model.inputs], self.n_random, self.quantizer)
 
 
 def quietly(function, *args, **kwargs):

@@ -141,6 +141,23 @@ def networks(draw, channels):
     return tuple(parts)
 
 
+@st.composite
+def joins(draw, channels):
+    """Two maps of one shape, added: each as it is, or through a convolution that keeps the shape and a quantizer."""
+    branches = []
+    for _ in range(2):
+        inner = (draw(convolutions(channels, keep_shape=True)), quantized(draw)) if draw(st.booleans()) else ()
+        branches.append(Part('branch', {}, inner))
+    return Part('join', {}, tuple(branches))
+
+
+@st.composite
+def networks_of_two_inputs(draw, channels):
+    """A network on the sum of two maps of one shape, rounded behind it or not."""
+    start = (draw(joins(channels)), *((quantized(draw),) if draw(st.booleans()) else ()))
+    return (*start, *draw(networks(channels))) if draw(st.booleans()) else start
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Building
 # ---------------------------------------------------------------------------------------------------------------------
@@ -153,11 +170,11 @@ def build(part: Part):
 
     import hls4ml_ext
 
+    def join(sources):
+        return keras.layers.Add()([apply(branch.inner, x) for branch, x in zip(part.inner, sources)])
+
     def skip(x):
-        out = x
-        for inner in part.inner:
-            out = build(inner)(out)
-        return keras.layers.Add()([out, x])
+        return keras.layers.Add()([apply(part.inner, x), x])
 
     def pool(x):
         size = min(part.settings['pool_size'], *x.shape[1:3])
@@ -171,6 +188,8 @@ def build(part: Part):
 
         return call
 
+    if part.kind == 'join':
+        return join
     if part.kind == 'skip':
         return skip
     if part.kind == 'pool':
@@ -184,10 +203,7 @@ def build(part: Part):
         def ode(x):
             time = part.settings['time_channel']
             inputs = keras.Input((*x.shape[1:3], x.shape[3] + time))
-            out = inputs
-            for inner in part.inner:
-                out = build(inner)(out)
-            return hls4ml_ext.ODEBlock(keras.Model(inputs, out), **part.settings)(x)
+            return hls4ml_ext.ODEBlock(keras.Model(inputs, apply(part.inner, inputs)), **part.settings)(x)
 
         return ode
     layers = {
@@ -199,6 +215,13 @@ def build(part: Part):
         'dense': qkeras.QDense,
     }
     return layers[part.kind](**part.settings)
+
+
+def apply(parts, x):
+    """The output of one part after the other, for a tensor (or for the tensors that the first part takes)."""
+    for part in parts:
+        x = build(part)(x)
+    return x
 
 
 def _pair(x):

@@ -7,7 +7,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from exactness import INPUT, branches, convert, images, randomize
+from exactness import INPUT, branches, convert, images
 from qkeras import QActivation, QConv2D, QDense, QDepthwiseConv2D
 from qkeras.qconv2d_batchnorm import QConv2DBatchnorm
 
@@ -190,6 +190,10 @@ MODELS = {
         'quantized_tanh is not a rounding to a fixed-point type. Use quantized_bits',
     ),
     'binary': (wide_activation('binary(alpha=1)'), 'binary is not a rounding'),
+    'relu_below_zero_bits': (
+        wide_activation('quantized_relu(8,-1)'),
+        '-1 integer bits, and Keras itself cannot evaluate it',
+    ),
 }
 
 
@@ -368,27 +372,3 @@ def test_compiler_that_fails(tmp_path, monkeypatch):
     ):
         hls4ml_ext.compile(hls_model)
     assert 'out of cheese' in (tmp_path / 'p' / 'compile.log').read_text()
-
-
-def test_inputs_of_a_simulation(tmp_path):
-    model = model_of(conv())
-    hls_model = convert(model, tmp_path / 'p')
-    hls4ml_ext.compile(hls_model)
-    with pytest.raises(hls4ml_ext.ExtError, match=r'images of shape \(5, 6, 4\); the model wants \(6, 6, 4\)'):
-        hls4ml_ext.simulate(hls_model, np.zeros((2, 5, 6, 4)))
-    with pytest.raises(hls4ml_ext.ExtError, match='1 of 288 input numbers are NaN'):
-        hls4ml_ext.simulate(hls_model, np.pad([np.nan], (0, 287)).reshape(2, 6, 6, 4))
-    assert hls4ml_ext.simulate(hls_model, np.zeros((0, 6, 6, 4))).shape == (0, 4 * 4 * 4)
-    one, x = images((6, 6, 4), 1)[0], images((6, 6, 4), 1)
-    assert (hls4ml_ext.simulate(hls_model, one) == hls4ml_ext.simulate(hls_model, x)[:1]).all()
-    assert (hls4ml_ext.simulate(hls_model, x, workers=1) == hls4ml_ext.simulate(hls_model, x, workers=4)).all()
-    done = []
-    hls4ml_ext.simulate(hls_model, x, progress=done.append)
-    assert sum(done) == len(x)
-
-
-def test_simulation_of_several_outputs_is_refused(tmp_path):
-    model = randomize(branches((4, 4, 2), {'a': conv('a', 1), 'b': conv('b', 1)}))
-    hls_model = convert(model, tmp_path / 'p')
-    with pytest.raises(hls4ml_ext.ExtError, match='the model has 1 inputs and 2 outputs. Use hls_model.predict'):
-        hls4ml_ext.simulate(hls_model, np.zeros((2, 4, 4, 2)))

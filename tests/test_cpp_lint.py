@@ -5,16 +5,12 @@ from pathlib import Path
 
 import cpp
 import format_cpp
-import keras
 import pytest
-from exactness import INPUT, convert, quietly, randomize
-from qkeras import QActivation, QConv2D, QDense, QDepthwiseConv2D
-
-import hls4ml_ext
+from everything import everything
+from exactness import convert, quietly
 
 HEADERS = format_cpp.headers()
 KERNELS = [h for h in HEADERS if h.name != 'nnet_ext.h']
-W, B, A = 'quantized_bits(4,0,alpha=1)', 'quantized_bits(8,2,alpha=1)', 'quantized_bits(6,1,alpha=1)'
 
 
 def code_of(path: Path) -> str:
@@ -33,27 +29,6 @@ def test_format(path):
 # ---------------------------------------------------------------------------------------------------------------------
 # clang
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def everything(attention: str):
-    """A model with every kernel."""
-    x = inputs = keras.Input((8, 8, 3), name='image')
-    x = QConv2D(4, 3, padding='same', kernel_quantizer=W, bias_quantizer=B, name='c')(QActivation(INPUT, name='q')(x))
-    x = keras.layers.MaxPooling2D(2, name='pool')(QActivation(A, name='qc')(x))
-    state = keras.Input((4, 4, 4))
-    slope = QDepthwiseConv2D(3, padding='same', depthwise_quantizer=W, bias_quantizer=B, activation=A, name='d')(state)
-    slope = QConv2D(4, 1, kernel_quantizer=W, bias_quantizer=B, activation=A, name='p')(slope)
-    dynamics = keras.Model(state, slope)
-    x = hls4ml_ext.ODEBlock(
-        dynamics, n_steps=3, solver='midpoint', state_quantizer='quantized_bits(8,2,alpha=1)', name='ode'
-    )(x)
-    x = hls4ml_ext.MultiHeadSelfAttention2D(2, 2, attention=attention, output_quantizer=A, name='mhsa')(x)
-    x = hls4ml_ext.QLayerNormalization(output_quantizer=A, name='norm')(x)
-    y = QActivation('quantized_bits(4,1,alpha=1)', name='y')(x)
-    x = keras.layers.Add(name='add')([x, y])
-    x = keras.layers.GlobalAveragePooling2D(name='gap')(QActivation(A, name='qa')(x))
-    x = QDense(5, kernel_quantizer=W, bias_quantizer=B, name='fc')(QActivation(A, name='qg')(x))
-    return randomize(keras.Model(inputs, x))
 
 
 @pytest.fixture(scope='module', params=['io_stream', 'io_parallel'])
@@ -81,7 +56,7 @@ def test_clang_finds_a_mistake(projects):
     """The check above does look into our headers."""
     header = projects[0] / 'firmware/nnet_utils/nnet_add_ext.h'
     text = header.read_text()
-    header.write_text(text.replace('res_T pixel_out;', 'res_T pixel_out;\n        int forgotten = 3;'))
+    header.write_text(text.replace('res_T beat_out;', 'res_T beat_out;\n        int forgotten = 3;'))
     try:
         assert any("unused variable 'forgotten'" in warning for warning in cpp.clang_warnings(projects[0], 'myproject'))
     finally:
@@ -173,8 +148,6 @@ def test_pipelined_loops_have_labels(path):
 
 @pytest.mark.parametrize('path', KERNELS, **ids)
 def test_headers_state_cycles_multipliers_and_storage(path):
-    if path.name == 'nnet_sliding_window.h':
-        return  # no kernel of its own
     comment = '\n'.join(line for line in path.read_text().splitlines() if line.lstrip().startswith('//')).lower()
     for word in ('cycles', 'storage'):
         assert word in comment, f'{path.name} does not state its {word}'

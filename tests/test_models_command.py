@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hls4ml_ext.cli import app
+from hls4ml_ext.models import BUILDERS, builder
 from hls4ml_ext.report.models_table import candidates
-from models import BUILDERS, builder
 
 
 def invoke(*arguments):

@@ -41,6 +41,40 @@ def test_types():
     assert activation_type(quantized_relu(6, 2), 'a') == FixedType(6, 2, False, 'RND_CONV', 'SAT')
 
 
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('quantized_relu(8,-1)', r'-1 integer bits, and Keras itself cannot evaluate it: .*quantized_bits\(8,-1,keep_neg'),
+        ('quantized_relu(8,31)', '31 integer bits; Keras computes .* in 32-bit integers, which overflow'),
+        ('quantized_relu(8,2.5)', 'integer=2.5, which is no whole number'),
+        ('quantized_bits(8.5,2,alpha=1)', 'bits=8.5, which is no whole number'),
+        ('quantized_bits(4,200,alpha=1)', r'numbers beyond 2\*\*60'),
+        ('quantized_bits(4,-100,alpha=1)', r'steps finer than 2\*\*-60'),
+        ('quantized_relu(0,0)', 'no bit'),
+    ],
+)
+def test_quantizers_that_keras_cannot_evaluate(text, message):
+    with pytest.raises(ConversionError, match=f"layer 'layer': quantizer .*{message}"):
+        activation_type(resolve(text), 'layer')
+
+
+def test_what_to_use_instead_of_a_relu_with_negative_integer_bits():
+    """The message says what computes the same: a ReLU that rounds."""
+    with pytest.raises(ConversionError) as caught:
+        activation_type(resolve('quantized_relu(4,-2)'), 'layer')
+    quantizer = resolve(caught.value.remedy.removeprefix('Use ').split(', which')[0])
+    x = np.float32([-1, -0.01, 0, 0.01, 0.07, 0.1, 0.2, 0.3])
+    expected = np.clip(np.rint(x * 64), 0, 15) / 64
+    assert (keras.ops.convert_to_numpy(quantizer(keras.ops.convert_to_tensor(x))) == expected).all()
+    assert (activation_type(quantizer, 'layer').quantize(x) == expected).all()
+
+
+@pytest.mark.parametrize('text', ['quantized_relu(4,-1)', 'quantized_relu(4,40)'])
+def test_weight_quantizers_that_keras_cannot_evaluate(text):
+    with pytest.raises(ConversionError, match="layer 'layer': quantizer .* of kernel has .* integer bits"):
+        quantized_weights(resolve(text), np.ones((2, 2), np.float32), 'layer', 'kernel')
+
+
 WEIGHTS = {
     **{f'quantized_bits({b},0,alpha=1)': FixedType(b, 1) for b in range(2, 9)},
     'quantized_bits(1,0,alpha=1)': FixedType(2, 2),

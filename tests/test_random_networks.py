@@ -8,13 +8,15 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from exactness import branches, convert, images
+from exactness import branches, convert, images, images_of_all, joined
 from hypothesis import HealthCheck, Phase, Verbosity, assume, given, settings
-from networks import build, networks
+from networks import apply, build, networks, networks_of_two_inputs
 
 import hls4ml_ext
 
 BRANCHES = 12
+BRANCHES_OF_TWO_INPUTS = 6
+QUANTIZERS = ('quantized_bits(8,0,alpha=1)', 'quantized_bits(6,1,alpha=1)')
 
 
 @st.composite
@@ -24,27 +26,50 @@ def models(draw):
     return shape, draw(st.lists(networks(shape[2]), min_size=BRANCHES, max_size=BRANCHES))
 
 
-def sort_out_too_wide(shape, descriptions):
+@st.composite
+def models_of_two_inputs(draw):
+    """The shape of both images and several networks."""
+    shape = draw(st.tuples(st.integers(1, 5), st.integers(2, 5), st.integers(1, 3)))
+    n = BRANCHES_OF_TWO_INPUTS
+    return shape, draw(st.lists(networks_of_two_inputs(shape[2]), min_size=n, max_size=n))
+
+
+def one_input(shape, descriptions: dict):
+    # Three to a group: a network that starts with a skip connection uses its input twice.
+    return branches(shape, {name: [build(p) for p in parts] for name, parts in descriptions.items()}, group=3)
+
+
+def two_inputs(shape, descriptions: dict):
+    return joined(shape, {name: lambda x, parts=parts: apply(parts, x) for name, parts in descriptions.items()}, QUANTIZERS)
+
+
+def sort_out_too_wide(shape, descriptions, assemble):
     """Networks without those whose sums float32 can't hold: conversion must say so, it need not convert them."""
     kept = {}
     for i, parts in enumerate(descriptions):
-        model = branches(shape, {f'network{i}': [build(p) for p in parts]})
         try:
-            hls4ml_ext.config_from_model(model, granularity='name')
+            hls4ml_ext.config_from_model(assemble(shape, {f'network{i}': parts}), granularity='name')
         except hls4ml_ext.PrecisionError:
             continue
         kept[f'network{i}'] = parts
     return kept
 
 
-@pytest.mark.slow
-def test_random_networks(request):
-    wanted = request.config.getoption('--networks')
+def check_random_networks(request, drawn_models, assemble, draw_images, wanted, per_model):
+    """Draws models until `wanted` networks are exact.
+
+    Args:
+        drawn_models: Strategy for the shape of the input and descriptions of networks.
+        assemble: Function from a shape and descriptions to one Keras model of them all.
+        draw_images: Function from a shape to images.
+        per_model: Networks that a model has.
+    """
     tested, refused = [], []
+    io_types = st.sampled_from(['io_stream', 'io_stream', 'io_parallel'])
 
     @settings(
         max_examples=max(
-            -(-wanted // BRANCHES), 20
+            -(-wanted // per_model), 20
         ),  # what hypothesis draws depends on it: few networks are the first of many
         deadline=None,
         database=None,
@@ -53,19 +78,18 @@ def test_random_networks(request):
         phases=[Phase.generate],  # shrinking costs a compilation a step: the failing layer is named instead
         verbosity=Verbosity.quiet,
     )
-    @given(models(), st.sampled_from(['io_stream', 'io_stream', 'io_parallel']), st.sampled_from([1, 'mixed', 'largest']))
+    @given(drawn_models, io_types, st.sampled_from([1, 'mixed', 'largest']))
     def run(drawn, io_type, reuse):
         if sum(tested) >= wanted:
             return
         shape, descriptions = drawn
-        kept = sort_out_too_wide(shape, descriptions)
+        kept = sort_out_too_wide(shape, descriptions, assemble)
         refused.append(len(descriptions) - len(kept))
         assume(kept)
-        # Three to a group: a network that starts with a skip connection uses its input twice.
-        model = branches(shape, {name: [build(p) for p in parts] for name, parts in kept.items()}, group=3)
+        model = assemble(shape, kept)
         with tempfile.TemporaryDirectory() as directory:
             hls_model = convert(model, Path(directory) / 'project', io_type, reuse=reuse)
-            compared = hls4ml_ext.compare(hls_model, model, images(shape, 2))
+            compared = hls4ml_ext.compare(hls_model, model, draw_images(shape))
         wrong = [c for c in compared if c.mismatches]
         assert not wrong, f'{shape} {io_type} {reuse}\n' + '\n'.join(map(str, [*wrong, *kept.items()]))
         tested.append(len(kept))
@@ -77,3 +101,18 @@ def test_random_networks(request):
     run()
     print(f'{sum(tested)} random networks are exact, {sum(refused)} were refused as too wide for float32')
     assert sum(tested) >= 0.7 * wanted
+
+
+@pytest.mark.slow
+def test_random_networks(request):
+    wanted = request.config.getoption('--networks')
+    check_random_networks(request, models(), one_input, lambda shape: images(shape, 2), wanted, BRANCHES)
+
+
+@pytest.mark.slow
+def test_random_networks_of_two_inputs(request):
+    def both(shape):
+        return images_of_all([shape, shape], 4, QUANTIZERS)
+
+    wanted = request.config.getoption('--networks') // 4
+    check_random_networks(request, models_of_two_inputs(), two_inputs, both, wanted, BRANCHES_OF_TWO_INPUTS)

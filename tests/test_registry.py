@@ -10,11 +10,15 @@ from hls4ml_ext.layers.merge.operation import OPERATION
 
 
 class NotExact:
-    kernel = header = 'x'
+    kind = 'x'
+
+
+class NoKind(ExactLayer):
+    pass
 
 
 class NoKernel(ExactLayer):
-    pass
+    kind = 'x'
 
 
 def altered(**changes):
@@ -25,11 +29,12 @@ def altered(**changes):
     ('operation', 'message'),
     [
         (altered(headers=(OPERATION.headers[0].with_name('missing.h'),)), 'no such header: .*missing.h'),
-        (altered(headers=()), 'node ExactAdd wants nnet_utils/nnet_add_ext.h, which is not among its headers'),
-        (altered(templates=OPERATION.templates[:1]), 'node ExactAdd has no FunctionCallTemplate'),
-        (altered(templates=OPERATION.templates[1:]), 'node ExactAdd has no LayerConfigTemplate'),
+        (altered(headers=()), 'AddKernel wants nnet_add_ext.h, which is not among its headers'),
+        (altered(kernels=()), 'node ExactAdd has no kernel'),
+        (altered(nodes=()), 'AddKernel spells a node that is not among its nodes'),
+        (altered(nodes=(NoKind,)), 'node NoKind does not say its kind'),
         (altered(nodes=(NotExact,)), 'NotExact is not a subclass of ExactLayer'),
-        (altered(nodes=(NoKernel,)), 'NoKernel has no LayerConfigTemplate'),
+        (altered(nodes=(NoKernel,)), 'node NoKernel has no kernel'),
         (altered(unknown_to_hls4ml=('a.B',)), 'no lowering for a.B'),
     ],
 )
@@ -40,32 +45,11 @@ def test_missing_parts(operation, message):
     assert registry.operations() == before
 
 
-def test_node_without_a_kernel():
-    class Config(type(OPERATION.templates[0]())):
-        def __init__(self):
-            super(type(OPERATION.templates[0]()), self).__init__(NoKernel)
-
-    class Call(type(OPERATION.templates[1]())):
-        def __init__(self):
-            super(type(OPERATION.templates[1]()), self).__init__(NoKernel)
-
-    with pytest.raises(ExtError, match='node NoKernel names no kernel'):
-        registry.register_operation(altered(nodes=(NoKernel,), templates=(Config, Call)))
-
-
 def test_names_of_hls4ml_are_taken():
-    from hls4ml.model.layers import layer_map
-
-    taken = next(name for name in layer_map if name == 'Dense')
-    node = type(taken, (type('Base', (OPERATION.nodes[0],), {}),), {})
-    config = type(
-        'C', (OPERATION.templates[0],), {'__init__': lambda self: super(OPERATION.templates[0], self).__init__(node)}
-    )
-    call = type(
-        'F', (OPERATION.templates[1],), {'__init__': lambda self: super(OPERATION.templates[1], self).__init__(node)}
-    )
+    node = type('Dense', (OPERATION.nodes[0],), {})
+    kernel = type('DenseKernel', (OPERATION.kernels[0],), {'node': node})
     with pytest.raises(ExtError, match='hls4ml already has a layer called Dense'):
-        registry.register_operation(altered(nodes=(node,), templates=(config, call)))
+        registry.register_operation(altered(nodes=(node,), kernels=(kernel,)))
 
 
 def test_another_operation_of_the_same_name():

@@ -13,6 +13,7 @@ OPERATIONS = (
     'attention',
     'normalization',
     'repack',
+    'copy',
 )
 """Folders of this package, in the order of their registration; each has an ``operation.py`` with an ``OPERATION``."""
 

@@ -22,13 +22,11 @@ class BeatTypes(ModelOptimizerPass):
         nodes = list(model.get_layers())
         if model.config.get_config_value('IOType') != 'io_stream' or not any(isinstance(n, ExactLayer) for n in nodes):
             return False
-        lanes: dict[str, int] = {}
         for node in nodes:
-            copied = lanes.get(node.inputs[0]) if node.inputs and not isinstance(node, ExactLayer) else None
+            lanes = lanes_of(node)
             for out in node.outputs:
-                lanes[out] = copied or lanes_of(node)
                 variable = node.get_output_variable(out)
-                bits = lanes[out] * variable.type.precision.width
+                bits = lanes * variable.type.precision.width
                 if bits > MAX_BEAT_BITS:
                     raise ConversionError(
                         node.name,
@@ -36,5 +34,11 @@ class BeatTypes(ModelOptimizerPass):
                         'Raise its ReuseFactor, or lower PE',
                     )
                 if hasattr(variable.type, 'n_elem'):
-                    variable.type.n_elem = lanes[out]
+                    variable.type.n_elem = lanes
+        model.has_beat_types = True
         return False
+
+
+def has_beat_types(model) -> bool:
+    """Have the streams of this very object, which may have been loaded from a file, got their types?"""
+    return getattr(model, 'has_beat_types', False)

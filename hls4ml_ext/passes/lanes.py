@@ -148,7 +148,7 @@ def _repacked(model, tensor: str, lanes: int, made) -> str:
         [origin],
         [name],
     )
-    _insert_after(model, origin, node)
+    insert_after(model, origin, node)
     made[tensor, lanes] = name
     return name
 
@@ -166,7 +166,7 @@ def _type_of(variable):
     return FixedType.from_hls4ml(variable.type.precision)
 
 
-def _insert_after(model, name: str, node):
+def insert_after(model, name: str, node):
     """Puts a node behind the node called `name`, in the order in which hls4ml writes them."""
     items = list(model.graph.items())
     at = [key for key, _ in items].index(name) + 1

@@ -93,5 +93,13 @@ class Reporter:
     def note(self, text: str):
         self.console.print(f'[yellow]! {escape(text)}[/]')
 
+    def error(self, text: str):
+        """The message of a refusal, uncut."""
+        self.console.print(f'[bold red]error:[/] {escape(text)}', soft_wrap=True)
+
     def print(self, *things):
         self.console.print(*things)
+
+    def written(self, path):
+        """A file or folder, uncut however long it is."""
+        self.console.print(f'[bold]{escape(str(path))}[/]', soft_wrap=True)

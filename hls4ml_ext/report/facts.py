@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from hls4ml_ext.layers.core import ExactLayer
+from hls4ml_ext.report.versions import installed
 
 TABLES = ('exp', 'reciprocal', 'table')
 """Names of weight arrays that are look-up tables: nothing that was trained."""
-
-PACKAGES = ('hls4ml-ext', 'hls4ml', 'keras', 'tensorflow', 'qkeras-v3', 'numpy')
 
 
 def layer_facts(hls_model) -> list[dict]:
@@ -27,13 +25,14 @@ def node_facts(node) -> dict:
 
     Returns:
         dict: name, kernel (C++), shape and type of the output, parameters, weight_bits, table_bits, macs and cycles (for one
-        image; within an ODE block for one evaluation of its dynamics), multipliers, reuse_factor (None if it has none), and
-        the layers inside. An ODE block counts the parameters and multipliers of the layers inside, once.
+        image; within an ODE block for one evaluation of its dynamics), multipliers, dsp, bram_18k and uram (slices and
+        blocks, counted from products and memories), lanes (in and out), reuse_factor (None if it has none), and the layers
+        inside. An ODE block counts the parameters, multipliers and memories of the layers inside, once.
     """
     inner = [node_facts(n) for n in node.inner_layers()]
     facts = {
         'name': node.name,
-        'kernel': node.kind or node.kernel,
+        'kernel': node.kind,
         'shape': [int(d) for d in node.get_attr('out_shape')],
         'type': str(node.result_type),
         'parameters': sum(layer['parameters'] for layer in inner),
@@ -42,16 +41,20 @@ def node_facts(node) -> dict:
         'macs': int(node.macs),
         'cycles': int(node.cycles),
         'multipliers': int(node.multipliers),
+        'dsp': sum(p.dsp for p in node.products) + sum(layer['dsp'] for layer in inner),
+        'bram_18k': sum(m.bram18 for m in node.memories) + sum(layer['bram_18k'] for layer in inner),
+        'uram': sum(m.uram for m in node.memories) + sum(layer['uram'] for layer in inner),
+        'lanes': [node.lanes_in(), node.lanes_out],
         'reuse_factor': int(node.reuse) if hasattr(node, 'reuse') else None,
         'layers': inner,
     }
     if not inner:
         for name, weight in node.weights.items():
             width = weight.type.precision.width
-            if width == 1 and not np.any(weight.data):  # a layer without it
+            if width == 1 and np.ptp(weight.data) == 0:  # a layer without it
                 continue
-            facts['table_bits' if name in TABLES else 'weight_bits'] += int(weight.data_length * width)
-            facts['parameters'] += 0 if name in TABLES else int(weight.data_length)
+            facts['table_bits' if name in TABLES else 'weight_bits'] += int(weight.data.size * width)
+            facts['parameters'] += 0 if name in TABLES else int(weight.data.size)
     return facts
 
 
@@ -59,7 +62,7 @@ def totals(layers: list[dict]) -> dict:
     """Sums over the layers of a model, and ``interval``: the cycles of the slowest one, which limit the throughput."""
     sums = {
         key: sum(layer[key] for layer in layers)
-        for key in ('parameters', 'weight_bits', 'table_bits', 'macs', 'multipliers')
+        for key in ('parameters', 'weight_bits', 'table_bits', 'macs', 'multipliers', 'dsp', 'bram_18k', 'uram')
     }
     slowest = max(layers, key=lambda layer: layer['cycles'])
     return {**sums, 'interval': slowest['cycles'], 'slowest': slowest['name']}
@@ -70,13 +73,7 @@ def versions() -> dict[str, str]:
     import keras
 
     backend = keras.backend.backend()
-    found = {'python': platform.python_version(), 'backend': backend}
-    for package in dict.fromkeys((*PACKAGES, backend)):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = 'not installed'
-    return found
+    return {'backend': backend, **installed([backend])}
 
 
 def machine() -> dict:

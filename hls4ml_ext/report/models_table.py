@@ -1,4 +1,4 @@
-"""The networks of :mod:`models` side by side: their size, and what of a board's block RAM their weights take."""
+"""The networks of :mod:`hls4ml_ext.models` side by side: their size, and what of a board's block RAM their weights take."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rich.text import Text
 
 from hls4ml_ext.devices import Device
 from hls4ml_ext.errors import ExtError
+from hls4ml_ext.models import COMPARISONS, builder
+from hls4ml_ext.models.knobs import Quantizers
 from hls4ml_ext.report.complexity import FLOAT_BITS, Complexity, complexity
 from hls4ml_ext.report.tables import short
-from models import COMPARISONS, builder
-from models.knobs import Quantizers
 
 REFERENCES = {'resnet50': 'ResNet-50', 'botnet50': 'BoTNet-50'}
 """Builders of the networks with which all others are compared, and their names."""
@@ -28,7 +28,7 @@ class Candidate:
 
     Attributes:
         label: Its name in the table.
-        builder: Its key in :data:`models.BUILDERS` or :data:`models.COMPARISONS`.
+        builder: Its key in :data:`hls4ml_ext.models.BUILDERS` or :data:`~hls4ml_ext.models.COMPARISONS`.
         size: Height and width of its images, which have 3 channels.
         knobs: Of the builder.
     """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import mean, stdev
 
-from hls4ml_ext.report.tables import short
+from hls4ml_ext.files import replacing
+from hls4ml_ext.report.tables import bits, short
 
 
 def write(study: dict, directory: Path) -> list[Path]:
@@ -35,7 +36,8 @@ def write(study: dict, directory: Path) -> list[Path]:
             plots.accuracy_against_steps(series, directory / 'accuracy_against_steps.png', trained_at=trained_at)
         )
     page = directory / 'study.md'
-    page.write_text(markdown(study))
+    with replacing(page) as unfinished:
+        unfinished.write_text(markdown(study), encoding='utf-8')
     return [page, *pictures]
 
 
@@ -68,10 +70,10 @@ def markdown(study: dict) -> str:
     """The tables of a study as a Markdown page."""
     rows = by_variant(study['rows'])
     models = [row for row in rows if row['role'] in ('headline', 'model')]
-    bits = _by_bits(rows)
+    at_bits = _by_bits(rows)
     parts = [f'# {study["title"]}', '## Models', table(MODEL_COLUMNS, [_model_cells(row) for row in models])]
-    if bits:
-        parts += ['## Bit widths', table(BITS_COLUMNS, [_bits_cells(row) for row in bits])]
+    if at_bits:
+        parts += ['## Bit widths', table(BITS_COLUMNS, [_bits_cells(row) for row in at_bits])]
     stepped = [row for row in rows if row['accuracy']['steps']]
     if stepped:
         numbers = list(next(iter(stepped[0]['accuracy']['steps'].values())))
@@ -105,7 +107,7 @@ def _model_cells(row) -> list[str]:
         row['title'],
         f'{model["parameters"]:,}',
         short(model['macs']),
-        f'{short(model["weight_bits"])}bit',
+        bits(model['weight_bits']),
         percent(accuracy['float']),
         f'{percent(accuracy["quantized"])} ({bit_widths(row)} {"QAT" if _qat(row) else "PTQ"})',
         str(len(row['seeds'])),
@@ -153,8 +155,8 @@ def _label(row, kind: str) -> str:
 
 def bit_widths(row) -> str:
     """'W4A8': bits of weights and of activations."""
-    bits = row['quantization']
-    return f'W{bits["weights"]}A{bits["activations"]}'
+    widths = row['quantization']
+    return f'W{widths["weights"]}A{widths["activations"]}'
 
 
 def percent(fractions) -> str:

@@ -17,6 +17,12 @@ def short(n: float) -> str:
     return f'{n:,.0f}' if n == int(n) else f'{n:.3g}'
 
 
+def bits(n: float) -> str:
+    """A number of bits: 1424 -> '1,424 bit', 1234567 -> '1.23 Mbit'."""
+    number = short(n)
+    return f'{number}bit' if number[-1].isalpha() else f'{number} bit'
+
+
 COLUMNS = ('layer', 'output', 'params', 'bits', 'MACs', 'cycles', 'mult.')
 
 
@@ -72,12 +78,34 @@ def summary(results: dict) -> Table:
         note = '  (random weights: it means nothing)' if model['random_weights'] else ''
         table.add_row('accuracy', f'Keras {accuracy["keras"]:.2%}, C simulation {accuracy["csim"]:.2%}{note}')
     table.add_row('test images', f'{data["test_images"]:,} ({data["name"]})')
-    table.add_row('parameters', f'{model["parameters"]:,} in {short(model["weight_bits"])}bit on chip')
+    table.add_row('parameters', f'{model["parameters"]:,} in {bits(model["weight_bits"])} on chip')
     table.add_row('work', f'{short(model["macs"])} MAC an image, {model["multipliers"]:,} multipliers')
+    table.add_row('memories, DSPs', usage(model, results['hls']['part']))
     period = results['hls']['clock_period']
     time = f'{model["interval"] * period / 1e6:.3g} ms at {1000 / period:g} MHz'
     table.add_row('interval', f'{model["interval"]:,} cycles an image ({time}), set by {model["slowest"]}')
     return table
+
+
+def usage(total: dict, part: str) -> str:
+    """Block RAMs, UltraRAMs and DSPs that a network declares, against those of the device.
+
+    Args:
+        total: From :func:`hls4ml_ext.report.facts.totals`.
+        part: The FPGA.
+    """
+    from hls4ml_ext.devices import device_of_part
+
+    device = device_of_part(part)
+    counts = (
+        ('block RAMs', total['bram_18k'] / 2, device and device.bram_36k),
+        ('UltraRAMs', total['uram'], device and device.uram),
+        ('DSPs', total['dsp'], device and device.dsp),
+    )
+    if device is None:
+        return ', '.join(f'{count:,g} {name}' for name, count, _ in counts)
+    shares = [f'{count:,g} of {have:,} {name} ({count / have:.0%})' for name, count, have in counts if have]
+    return f'{", ".join(shares)} of the {device.board}'
 
 
 def verdict(results: dict) -> Panel:

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from models.knobs import Section
+from hls4ml_ext.models.knobs import Section
 
 
 class Augmentation(Section):
@@ -22,7 +22,7 @@ class Augmentation(Section):
             1710.09412).
     """
 
-    crop: Annotated[int, Field(strict=True, ge=0)] = 0
+    crop: Annotated[int, Field(strict=True, ge=0, le=256)] = 0
     flip: bool = False
     cutout: Annotated[int, Field(strict=True, ge=0)] = 0
     mixup: Annotated[float, Field(ge=0)] = 0.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import keras
 import numpy as np
 from qkeras.qlayers import Clip
 
 from hls4ml_ext.layers.ode.keras import ODEBlock
+
+BATCHES = 6
+"""So many batches give batch normalization its statistics, if each leaves half of what was before."""
 
 KERNELS = (
     ('kernel_quantizer_internal', ('kernel',)),
@@ -80,15 +85,18 @@ def best_integer(values: np.ndarray, bits: int) -> int:
     return min(range(top + 1, top - bits, -1), key=error)
 
 
-def calibrate_batchnorm(model, images: np.ndarray, batch_size: int = 16, passes: int = 6, momentum: float = 0.5):
+def calibrate_batchnorm(
+    model, images: np.ndarray, batch_size: int = 16, momentum: float = 0.5, batches: int | None = BATCHES, progress=None
+):
     """Sets the statistics of batch normalization to those of some images, for weights that were not trained with them.
 
     Args:
         model: A built Keras model; its moving averages are changed.
         images: Images, (n, height, width, channels).
         batch_size: Of them at a time.
-        passes: How often the images are shown.
         momentum: Share of the statistics that each batch leaves of those before.
+        batches: How many are shown, starting anew where there are not enough images; None shows each image once.
+        progress: Called after each batch.
     """
     layers = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
@@ -96,8 +104,10 @@ def calibrate_batchnorm(model, images: np.ndarray, batch_size: int = 16, passes:
         return
     for layer in layers:
         layer.momentum = momentum
-    for _ in range(passes):
-        for start in range(0, len(images), batch_size):
-            model(images[start : start + batch_size], training=True)
+    starts = range(0, len(images), batch_size)
+    for start in itertools.islice(itertools.cycle(starts), len(starts) if batches is None else batches):
+        model(images[start : start + batch_size], training=True)
+        if progress:
+            progress()
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

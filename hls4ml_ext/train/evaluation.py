@@ -9,6 +9,7 @@ import numpy as np
 
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.layers.ode.keras import ode_blocks
+from hls4ml_ext.prediction import predict
 from hls4ml_ext.project import Project
 from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.quantization import calibrate, quantized_and_folded
@@ -28,7 +29,7 @@ def top1(model, data: Dataset, batch_size: int = 250) -> float:
     """
     if data.y_test is None:
         raise ProjectError(f'data: the test images of {data.name} have no labels, so there is no accuracy')
-    logits = model.predict(data.x_test, batch_size=batch_size, verbose=0)
+    logits = predict(model, data.x_test, batch_size)
     return float((np.asarray(logits).argmax(-1).ravel() == data.y_test).mean())
 
 

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from hls4ml_ext import fold_batchnorm
+from hls4ml_ext.models.knobs import Quantization, Quantizers
 from hls4ml_ext.project import Project
 from hls4ml_ext.train.calibration import all_layers, choose_binary_points
 from hls4ml_ext.train.checkpoint import assign, values
 from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.ranges import choose_activation_ranges
-from models.knobs import Quantization, Quantizers
 
 
 def folded(model, bits: Quantization | None):

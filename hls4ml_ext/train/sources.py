@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from models.knobs import Count, Section
+from hls4ml_ext.models.knobs import Count, Section
 
 CIFAR10_VARIABLE = 'HLS4ML_EXT_CIFAR10'
 """Environment variable: where CIFAR-10 is, if a project file doesn't say."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+Pixels = Annotated[int, Field(strict=True, ge=1, le=4096)]
+"""A height or width of images."""
 
 
 def relative_to_project(path: Path | None, info: ValidationInfo) -> Path | None:
@@ -110,7 +113,7 @@ class Folder(Source):
     source: Literal['folder'] = 'folder'
     path: Path
     test_fraction: Fraction = 0.2
-    size: tuple[Count, Count] | None = None
+    size: tuple[Pixels, Pixels] | None = None
     channels: Literal[1, 3] = 3
 
     @field_validator('path')
@@ -151,7 +154,7 @@ class Stl10Smoke(Source):
 
     source: Literal['stl10_smoke'] = 'stl10_smoke'
     path: Path | None = None
-    crops: Count = 16
+    crops: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
 
     @field_validator('path')
     @classmethod

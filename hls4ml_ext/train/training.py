@@ -15,7 +15,9 @@ import keras
 import numpy as np
 
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, PHASES, Phase, Project
+from hls4ml_ext.files import replacing
+from hls4ml_ext.models import builder
+from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, INITIAL_REMEDY, PHASES, Phase, Project
 from hls4ml_ext.saving import load_keras_file
 from hls4ml_ext.train import compiled
 from hls4ml_ext.train.batches import Batches, Prefetched
@@ -23,7 +25,6 @@ from hls4ml_ext.train.calibration import calibrate_batchnorm, choose_binary_poin
 from hls4ml_ext.train.checkpoint import Checkpoint, assign, checkpoint_file, forget, values
 from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.quantization import calibrate, folded, has_batchnorm, quantized_and_folded
-from models import builder
 
 STATISTICS = 4096
 """Training images that give averaged weights their statistics of batch normalization."""
@@ -62,6 +63,10 @@ class Trainer:
         progress: Called with the :class:`PhaseLog` and the number of training steps of each phase that is about to begin;
             returns a list of Keras callbacks for it.
         directory: Where checkpoints and the float model are kept; None keeps none.
+
+    Attributes:
+        calibrated: Called after each batch that random weights are shown, see
+            :func:`~hls4ml_ext.train.calibration.calibrate_batchnorm`.
     """
 
     def __init__(self, project: Project, data: Dataset, progress=None, directory: Path | None = None):
@@ -69,6 +74,7 @@ class Trainer:
         self.data = data
         self.progress = progress or (lambda log, steps: [])
         self.directory = directory and Path(directory)
+        self.calibrated = lambda: None
         self.logs: list[PhaseLog] = []
 
     def run(self) -> keras.Model:
@@ -93,14 +99,15 @@ class Trainer:
             model = folded(model, None) if has_batchnorm(model) else model
             self._fit(model, 'refine', training.refine)
         if self.directory and any(name in training.phases for name in FLOAT_PHASES):
-            model.save(self.directory / FLOAT_MODEL, include_optimizer=False)
+            with replacing(self.directory / FLOAT_MODEL) as unfinished:
+                model.save(unfinished, include_optimizer=False)
         return model
 
     def _initial(self, file: Path) -> keras.Model:
         """A float model of a file, in the layers of this project."""
         if not file.is_file():
             raise ProjectError(f"training.initial: there is no float model '{file}'. Train it, or give pretrain.epochs")
-        loaded, model = load_keras_file(file), self.build(None)
+        loaded, model = load_keras_file(file, INITIAL_REMEDY), self.build(None)
         if not has_batchnorm(loaded):
             model = folded(model, None)
         assign(model.weights, values(loaded.weights), f"'{file}'")
@@ -120,7 +127,7 @@ class Trainer:
             if trained:
                 calibrate(model, self.data, self.project)
             elif not training.epochs:
-                calibrate_batchnorm(model, self.data.x_train)
+                calibrate_batchnorm(model, self.data.x_train, progress=self.calibrated)
             self._fit(model, 'qat', training.qat)
             model = folded(model, bits)
         self._fit(model, 'finetune', training.finetune)
@@ -262,7 +269,7 @@ class Keeper(keras.callbacks.Callback):
         if averaged:
             assign(self.trained.trainable_variables, values(averaged), 'the average')
             # The averaged weights have never normalized a batch.
-            calibrate_batchnorm(self.trained, self.sample, batch_size=128, passes=1, momentum=0.9)
+            calibrate_batchnorm(self.trained, self.sample, batch_size=128, momentum=0.9, batches=None)
         self._validate(epoch, logs)
         if averaged:
             assign(self.trained.weights, weights, 'the weights')
@@ -311,7 +318,7 @@ class StopOnNaN(keras.callbacks.Callback):
 def write_csv(file: Path, logs: list[PhaseLog]):
     """One row for each epoch of each phase."""
     columns = ['phase', 'epoch', *dict.fromkeys(key for log in logs for key in log.history)]
-    with open(file, 'w', newline='') as f:
+    with replacing(file) as unfinished, open(unfinished, 'w', newline='') as f:
         writer = csv.DictWriter(f, columns)
         writer.writeheader()
         for log in logs:

@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from hls4ml_ext.errors import ExtError
+from hls4ml_ext.models import BUILDERS, COMPARISONS, botnet50, builder, ode_mhsa, resnet50, vit
+from hls4ml_ext.models.knobs import Quantization
 from hls4ml_ext.report.complexity import complexity
-from models import BUILDERS, COMPARISONS, botnet50, builder, ode_mhsa, resnet50, vit
-from models.knobs import Quantization
 
 IMAGENET = (224, 224, 3)
 

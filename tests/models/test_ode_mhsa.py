@@ -8,16 +8,17 @@ import pytest
 from pydantic import ValidationError
 
 from hls4ml_ext import ODEBlock, fold_batchnorm
+from hls4ml_ext.models.knobs import Quantization
+from hls4ml_ext.models.ode_mhsa import Knobs, build
 from hls4ml_ext.train.calibration import all_layers
-from models.knobs import Quantization
-from models.ode_mhsa import Knobs, build
 
 
 @pytest.mark.parametrize(
     ('preset', 'shape', 'parameters', 'folded', 'maps'),
     [
         ('8x8', (8, 8, 1), 9082, 8410, {'ode1': (8, 8, 16), 'ode2': (4, 4, 32), 'mhsa': (4, 4, 32)}),
-        ('96x96', (96, 96, 3), 457386, 448746, {'ode1': (48, 48, 64), 'ode3': (12, 12, 256), 'mhsa': (12, 12, 256)}),
+        ('96x96', (96, 96, 3), 456234, 447594, {'ode1': (24, 24, 64), 'ode3': (6, 6, 256), 'mhsa': (6, 6, 256)}),
+        ('96x96-large', (96, 96, 3), 457386, 448746, {'ode1': (48, 48, 64), 'ode3': (12, 12, 256), 'mhsa': (12, 12, 256)}),
     ],
 )
 def test_presets(preset, shape, parameters, folded, maps):

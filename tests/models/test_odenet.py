@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from hls4ml_ext import ODEBlock
-from models import ode_mhsa, odenet
+from hls4ml_ext.models import ode_mhsa, odenet
 
 
 @pytest.mark.parametrize('preset', ode_mhsa.PRESETS)

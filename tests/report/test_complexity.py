@@ -12,11 +12,11 @@ from qkeras import QActivation, QConv2D, QDense
 from hls4ml_ext import MultiHeadSelfAttention2D, ODEBlock, fold_batchnorm
 from hls4ml_ext.devices import device_names, load_device
 from hls4ml_ext.errors import ConversionError, ExtError
+from hls4ml_ext.models import builder
+from hls4ml_ext.models.knobs import Quantization, Quantizers
 from hls4ml_ext.report import facts
 from hls4ml_ext.report.complexity import Complexity, complexity
 from hls4ml_ext.report.macs import macs_of_call
-from models import builder
-from models.knobs import Quantization, Quantizers
 
 W4, B6 = 'quantized_bits(4,0,alpha=1)', 'quantized_bits(6,2,alpha=1)'
 

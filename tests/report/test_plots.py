@@ -6,6 +6,7 @@ import pytest
 
 from hls4ml_ext import MultiHeadSelfAttention2D
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.models.ode_mhsa import build
 from hls4ml_ext.report.plots.model import (
     activation_histograms,
     attention_maps,
@@ -16,7 +17,6 @@ from hls4ml_ext.report.plots.model import (
 from hls4ml_ext.report.plots.study import accuracy_against_parameters, accuracy_against_steps, qat_against_ptq
 from hls4ml_ext.report.plots.style import seeds_note
 from hls4ml_ext.report.plots.training import training_curves
-from models.ode_mhsa import build
 
 HISTORY = {'loss': [2.0, 1.0], 'accuracy': [0.3, 0.5], 'val_loss': [1.9, 1.2], 'val_accuracy': [0.35, 0.45]}
 LOG = {'name': 'pretrain', 'epochs': 2, 'learning_rate': 0.1, 'seconds': 3.0, 'best_epoch': 2, 'history': HISTORY}

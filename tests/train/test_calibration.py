@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hls4ml_ext import fold_batchnorm
+from hls4ml_ext.models.ode_mhsa import build
 from hls4ml_ext.train.calibration import all_layers, best_integer, calibrate_batchnorm, choose_binary_points
-from models.ode_mhsa import build
 
 
 @pytest.mark.parametrize(('scale', 'integer'), [(1.0, 0), (0.25, -2), (8.0, 3)])
@@ -49,6 +49,26 @@ def test_batchnorm_of_random_weights_normalizes():
     stem = keras.Model(model.input, model.get_layer('stem_bn').output)(x).numpy()
     assert np.abs(stem.mean((0, 1, 2))).max() < 0.1
     assert np.abs(stem.std((0, 1, 2)) - 1).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'starts'),
+    [({}, [0, 16, 32, 0, 16, 32]), ({'batches': 2}, [0, 16]), ({'batches': None, 'batch_size': 20}, [0, 20])],
+)
+def test_batches_of_calibration(arguments, starts):
+    """Images are shown in order, and from the first one on again where there are not enough."""
+
+    class Model:
+        layers = [keras.layers.BatchNormalization()]
+
+        def __call__(self, images, training):
+            assert training
+            seen.append(int(images[0]))
+
+    seen, advanced = [], []
+    calibrate_batchnorm(Model(), np.arange(40), progress=lambda: advanced.append(1), **arguments)
+    assert seen == starts
+    assert len(advanced) == len(starts)
 
 
 def test_training_keeps_weights_within_the_range_that_was_chosen():

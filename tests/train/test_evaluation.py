@@ -6,13 +6,13 @@ import pytest
 
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.layers.ode.keras import ode_blocks
+from hls4ml_ext.models.knobs import Quantization
+from hls4ml_ext.models.ode_mhsa import Knobs, build
 from hls4ml_ext.project import BuiltModel, Project, Training
 from hls4ml_ext.train.calibration import all_layers
 from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.evaluation import post_training_quantized, steps, top1, top1_by_steps
 from hls4ml_ext.train.sources import Digits
-from models.knobs import Quantization
-from models.ode_mhsa import Knobs, build
 
 TINY = {'stem': {'filters': 4}, 'widths': [4], 'ode': {'n_steps': 2}, 'mhsa': {'heads': 1, 'key_dim': 3, 'n_steps': 2}}
 

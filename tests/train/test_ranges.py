@@ -6,6 +6,7 @@ import pytest
 from qkeras import QActivation, QConv2D
 
 from hls4ml_ext import ODEBlock
+from hls4ml_ext.models.ode_mhsa import build
 from hls4ml_ext.quantizers import resolve
 from hls4ml_ext.train.ranges import (
     Recorder,
@@ -14,7 +15,6 @@ from hls4ml_ext.train.ranges import (
     choose_activation_ranges,
     record,
 )
-from models.ode_mhsa import build
 
 
 def recorder(quantizer: str, values) -> Recorder:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.models.ode_mhsa import Knobs
 from hls4ml_ext.project import BuiltModel, Project, Training
 from hls4ml_ext.train.calibration import all_layers
 from hls4ml_ext.train.checkpoint import Checkpoint, assign, values
@@ -23,7 +24,6 @@ from hls4ml_ext.train.data import Dataset
 from hls4ml_ext.train.quantization import has_batchnorm
 from hls4ml_ext.train.sources import Digits
 from hls4ml_ext.train.training import Trainer
-from models.ode_mhsa import Knobs
 
 TINY = {'stem': {'filters': 4}, 'widths': [4], 'ode': {'n_steps': 1}, 'mhsa': None}
 
@@ -238,8 +238,8 @@ def test_the_compiled_step_of_pytorch_is_the_training_step_of_keras(tmp_path):
     code = """
 import keras, numpy as np, torch
 from hls4ml_ext.train import compiled
-from models.knobs import Quantization
-from models.ode_mhsa import build
+from hls4ml_ext.models.knobs import Quantization
+from hls4ml_ext.models.ode_mhsa import build
 
 x = np.random.default_rng(0).uniform(-1, 1, (8, 6, 6, 1)).astype('float32')
 y = np.eye(3, dtype='float32')[np.arange(8) % 3]

@@ -13,9 +13,9 @@
 //
 //   cycles       (n_rows + 2) * row_length, plus the depth of the pipeline; no idle cycle between rows
 //   multipliers  one a lane
-//   storage      a lane: row_length * (width of a logit + exp_bits) bits;
-//                tables, one copy a lane since all lanes look up at once: 2^(width of a logit) words of exp_bits and
-//                2^index_bits words of reciprocal_bits bits; the copies are interleaved, entry by entry
+//   storage      logits, terms: row_length words, of a logit or an exponential for each lane; one read and one write a cycle
+//                ROMs, a copy for each lane since all lanes look up at once: 2^(width of a logit) words of exp_bits and
+//                2^index_bits words of reciprocal_bits bits
 
 #include "nnet_ext.h"
 
@@ -24,36 +24,29 @@ namespace ext {
 
 // The type of the results: res_T::value_type is ap_ufixed<weight_bits, 0>.
 template <class data_T, class res_T, typename CONFIG_T>
-void row_softmax(hls::stream<data_T> &data, hls::stream<res_T> &res, typename CONFIG_T::exp_t exps[CONFIG_T::n_exps],
-                 typename CONFIG_T::reciprocal_t reciprocals[CONFIG_T::n_reciprocals]) {
+void row_softmax(hls::stream<data_T> &data, hls::stream<res_T> &res,
+                 const typename CONFIG_T::exp_word exps[CONFIG_T::n_exps],
+                 const typename CONFIG_T::reciprocal_word reciprocals[CONFIG_T::n_reciprocals],
+                 stored_t<typename data_T::value_type> logits[CONFIG_T::row_length][data_T::size],
+                 int_t<CONFIG_T::exp_bits, false> terms[CONFIG_T::row_length][data_T::size]) {
     typedef typename data_T::value_type in_T;
     typedef typename res_T::value_type weight_T;
     typedef stored_t<in_T> x_T;
-    typedef stored_t<typename CONFIG_T::exp_t> exp_int;
-    typedef stored_t<typename CONFIG_T::reciprocal_t> reciprocal_int;
+    typedef int_t<CONFIG_T::exp_bits, false> exp_T;
+    typedef int_t<CONFIG_T::reciprocal_bits, false> reciprocal_T;
     typedef int_t<CONFIG_T::sum_bits + 1> sum_T;
     typedef int_t<CONFIG_T::product_bits + 1> product_T;
 
     const int lanes = data_T::size;
     const int length = CONFIG_T::row_length;
-    const int exp_bits = fixed_traits<typename CONFIG_T::exp_t>::width;
-    const int reciprocal_bits = fixed_traits<typename CONFIG_T::reciprocal_t>::width;
     const int weight_bits = fixed_traits<weight_T>::width;
     const int index_bits = CONFIG_T::index_bits;
-    const int exp_words = CONFIG_T::n_exps / lanes;
-    const int reciprocal_words = CONFIG_T::n_reciprocals / lanes;
-    static_assert(exp_words == 1 << fixed_traits<in_T>::width, "hls4ml-ext: a table of exponentials for other logits");
-    static_assert(reciprocal_words == 1 << index_bits, "hls4ml-ext: a table of reciprocals for another index");
+    static_assert(CONFIG_T::n_exps == 1 << fixed_traits<in_T>::width,
+                  "hls4ml-ext: a table of exponentials for other logits");
+    static_assert(CONFIG_T::n_reciprocals == 1 << index_bits, "hls4ml-ext: a table of reciprocals for another index");
     static_assert(fixed_traits<weight_T>::frac == weight_bits && !fixed_traits<weight_T>::is_signed,
                   "hls4ml-ext: softmax gives unsigned fractions");
 
-    #pragma HLS ARRAY_PARTITION variable=exps cyclic factor=lanes
-    #pragma HLS ARRAY_PARTITION variable=reciprocals cyclic factor=lanes
-
-    x_T logits[length][lanes];
-    #pragma HLS ARRAY_RESHAPE variable=logits complete dim=2
-    exp_int terms[length][lanes];
-    #pragma HLS ARRAY_RESHAPE variable=terms complete dim=2
     // What is written is read again a row later.
     #pragma HLS DEPENDENCE variable=logits inter RAW distance=length true
     #pragma HLS DEPENDENCE variable=terms inter RAW distance=length true
@@ -63,7 +56,7 @@ void row_softmax(hls::stream<data_T> &data, hls::stream<res_T> &res, typename CO
     #pragma HLS ARRAY_PARTITION variable=row_max complete
     sum_T sum[lanes];
     #pragma HLS ARRAY_PARTITION variable=sum complete
-    reciprocal_int reciprocal[lanes]; // 1 / sum of the row that leaves
+    reciprocal_T reciprocal[lanes]; // 1 / sum of the row that leaves
     #pragma HLS ARRAY_PARTITION variable=reciprocal complete
     int shift[lanes];
     #pragma HLS ARRAY_PARTITION variable=shift complete
@@ -80,7 +73,7 @@ void row_softmax(hls::stream<data_T> &data, hls::stream<res_T> &res, typename CO
 
 softmax_cycles:
     for (int t = 0; t < (CONFIG_T::n_rows + 2) * length; t++) {
-        #pragma HLS PIPELINE II=1
+        #pragma HLS PIPELINE II=1 style=flp
         const bool last = j == length - 1;
 
         // Row - 2 leaves. The phases stand in this order because each reads what the next one overwrites.
@@ -105,20 +98,23 @@ softmax_cycles:
             for (int a = 0; a < lanes; a++) {
                 #pragma HLS UNROLL
                 const int difference = int(row_max[a]) - int(logits[j][a]);
-                const exp_int term = to_stored(exps[difference * lanes + a]);
-                terms[j][a] = term;
-                sum[a] = (j == 0 ? sum_T(0) : sum[a]) + sum_T(term);
+                exp_T term[1];
+                read_rom<1, CONFIG_T::exp_bits, false>(exps[difference], term);
+                terms[j][a] = term[0];
+                sum[a] = (j == 0 ? sum_T(0) : sum[a]) + sum_T(term[0]);
                 if (last) {
                     // The leading one of the sum, which is at least the largest exponential.
-                    int exponent = exp_bits - 1;
-                    for (int b = exp_bits; b < CONFIG_T::sum_bits; b++) {
+                    int exponent = CONFIG_T::exp_bits - 1;
+                    for (int b = CONFIG_T::exp_bits; b < CONFIG_T::sum_bits; b++) {
                         #pragma HLS UNROLL
                         if (((sum[a] >> b) & 1) != 0)
                             exponent = b;
                     }
                     const int index = int(sum_T(sum[a] >> (exponent - index_bits))) & ((1 << index_bits) - 1);
-                    reciprocal[a] = to_stored(reciprocals[index * lanes + a]);
-                    shift[a] = exponent + reciprocal_bits - weight_bits;
+                    reciprocal_T found[1];
+                    read_rom<1, CONFIG_T::reciprocal_bits, false>(reciprocals[index], found);
+                    reciprocal[a] = found[0];
+                    shift[a] = exponent + CONFIG_T::reciprocal_bits - weight_bits;
                 }
             }
         }

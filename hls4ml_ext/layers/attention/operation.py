@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.attention import hls
+from hls4ml_ext.layers.attention import hls, lowering
 from hls4ml_ext.registry import Operation
 
 HERE = Path(__file__).parent
@@ -10,14 +10,9 @@ LAYER = 'hls4ml_ext.layers.attention.keras.MultiHeadSelfAttention2D'
 
 OPERATION = Operation(
     name='attention',
-    lowerings={LAYER: hls.lower_attention},
+    lowerings={LAYER: lowering.lower_attention},
     nodes=(hls.ExactReluAttention, hls.ExactSoftmaxAttention),
-    templates=(
-        hls.ReluAttentionConfigTemplate,
-        hls.ReluAttentionFunctionTemplate,
-        hls.SoftmaxAttentionConfigTemplate,
-        hls.SoftmaxAttentionFunctionTemplate,
-    ),
+    kernels=(hls.ReluAttentionKernel, hls.SoftmaxAttentionKernel),
     headers=(HERE / 'nnet_softmax_ext.h', HERE / 'nnet_attention_ext.h'),
     unknown_to_hls4ml=(LAYER,),
 )

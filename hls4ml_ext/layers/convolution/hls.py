@@ -20,8 +20,9 @@ def window_members(node, border: int = 0) -> dict:
     members |= {'window_lanes': window.lanes, 'border': border}
     if window.kind == 'serial':
         members |= {'ring_rows': window.ring_rows, 'window_cycles': window.serial_cycles, 'eager': window.eager}
-    element = node.get_input_variable().type.precision.definition_cpp()
-    return {**members, 'taps_t': f'nnet::array<{element}, {window.taps * window.lanes}>'}
+    x = node.input_type()
+    element = f'nnet::ext::int_t<{x.width}, {str(x.signed).lower()}>'
+    return {**members, 'taps_t': f'nnet::ext::integer_beat<{element}, {window.taps * window.lanes}>'}
 
 
 def window_process(node) -> list[Process]:

@@ -47,7 +47,7 @@ depthwise_cycles:
             #pragma HLS UNROLL
             for (int p = 0; p < CONFIG_T::pe; p++) {
                 #pragma HLS UNROLL
-                sum[p] += multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(to_stored(beat[s * CONFIG_T::pe + p]),
+                sum[p] += multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(lane_of(beat, s * CONFIG_T::pe + p),
                                                                                     taps[s * CONFIG_T::pe + p]);
             }
         }

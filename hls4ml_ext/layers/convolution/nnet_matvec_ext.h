@@ -63,8 +63,8 @@ template <class data_T, class res_T, typename CONFIG_T>
 void matvec(hls::stream<data_T> &data, hls::stream<res_T> &res,
             const typename CONFIG_T::weight_word weights[CONFIG_T::fold_in * CONFIG_T::fold_out],
             const typename CONFIG_T::bias_word biases[CONFIG_T::fold_out],
-            stored_t<typename data_T::value_type> vector[CONFIG_T::fold_in][CONFIG_T::simd]) {
-    typedef stored_t<typename data_T::value_type> x_T;
+            lane_t<data_T> vector[CONFIG_T::fold_in][CONFIG_T::simd]) {
+    typedef lane_t<data_T> x_T;
     // A word is written for the first outputs and read for the next, fold_in cycles later.
     const int distance = CONFIG_T::fold_in;
     #pragma HLS DEPENDENCE variable=vector inter RAW distance=distance true
@@ -87,7 +87,7 @@ matvec_cycles:
             const data_T beat = data.read();
             for (int s = 0; s < CONFIG_T::simd; s++) {
                 #pragma HLS UNROLL
-                x[s] = to_stored(beat[s]);
+                x[s] = lane_of(beat, s);
                 vector[in_fold][s] = x[s];
             }
         }
@@ -106,7 +106,7 @@ template <class data_T, class res_T, typename CONFIG_T>
 void matvec_once(hls::stream<data_T> &data, hls::stream<res_T> &res,
                  const typename CONFIG_T::weight_word weights[CONFIG_T::fold_in],
                  const typename CONFIG_T::bias_word biases[1]) {
-    typedef stored_t<typename data_T::value_type> x_T;
+    typedef lane_t<data_T> x_T;
     int_t<CONFIG_T::acc_width> acc[CONFIG_T::pe];
     #pragma HLS ARRAY_PARTITION variable=acc complete
     int in_fold = 0;
@@ -119,7 +119,7 @@ matvec_once_cycles:
         const data_T beat = data.read();
         for (int s = 0; s < CONFIG_T::simd; s++) {
             #pragma HLS UNROLL
-            x[s] = to_stored(beat[s]);
+            x[s] = lane_of(beat, s);
         }
         multiply_accumulate<x_T, CONFIG_T>(x, weights[in_fold], biases[0], in_fold == 0, acc);
         const bool last_in = in_fold == CONFIG_T::fold_in - 1;

@@ -81,14 +81,12 @@ template <typename CONFIG_T> struct next_output {
 
 template <class data_T, class res_T, typename CONFIG_T>
 void window_parallel(hls::stream<data_T> &data, hls::stream<res_T> &res,
-                     stored_t<typename data_T::value_type> line[CONFIG_T::in_width * sliding_window<CONFIG_T>::groups]
-                                                               [(CONFIG_T::filt_height - 1) * CONFIG_T::window_lanes],
-                     stored_t<typename data_T::value_type>
-                         columns[sliding_window<CONFIG_T>::groups]
-                                [CONFIG_T::filt_height * (CONFIG_T::filt_width - 1) * CONFIG_T::window_lanes]) {
+                     lane_t<data_T> line[CONFIG_T::in_width * sliding_window<CONFIG_T>::groups]
+                                        [(CONFIG_T::filt_height - 1) * CONFIG_T::window_lanes],
+                     lane_t<data_T> columns[sliding_window<CONFIG_T>::groups]
+                                           [CONFIG_T::filt_height * (CONFIG_T::filt_width - 1) * CONFIG_T::window_lanes]) {
     typedef sliding_window<CONFIG_T> slide;
-    typedef typename data_T::value_type T;
-    typedef stored_t<T> x_T;
+    typedef lane_t<data_T> x_T;
     const int lanes = CONFIG_T::window_lanes;
     const int before = CONFIG_T::filt_width - 1;
     // A word is written where it was read; the next access to it is a row, or a pixel, later.
@@ -119,8 +117,7 @@ window_positions:
                     window[k][j][c] = columns[group][(k * before + j) * lanes + c];
                 }
                 // Row k of the window is row k of the line buffer, except the last, which is the pixel that enters.
-                window[k][before][c] =
-                    k < CONFIG_T::filt_height - 1 ? line[address][k * lanes + c] : x_T(to_stored(beat[c]));
+                window[k][before][c] = k < CONFIG_T::filt_height - 1 ? line[address][k * lanes + c] : x_T(lane_of(beat, c));
             }
         }
         for (int k = 0; k < CONFIG_T::filt_height; k++) {
@@ -144,8 +141,7 @@ window_positions:
                     const bool inside = slide::inside(output.row, output.col, k, j);
                     for (int c = 0; c < lanes; c++) {
                         #pragma HLS UNROLL
-                        taps[(k * CONFIG_T::filt_width + j) * lanes + c] =
-                            from_stored<T>(inside ? window[k][j][c] : x_T(CONFIG_T::border));
+                        taps[(k * CONFIG_T::filt_width + j) * lanes + c] = inside ? window[k][j][c] : x_T(CONFIG_T::border);
                     }
                 }
             }
@@ -162,10 +158,9 @@ window_positions:
 
 template <class data_T, class res_T, typename CONFIG_T>
 void window_serial(hls::stream<data_T> &data, hls::stream<res_T> &res,
-                   stored_t<typename data_T::value_type> rows[CONFIG_T::ring_rows * CONFIG_T::in_width *
-                                                              sliding_window<CONFIG_T>::groups][CONFIG_T::window_lanes]) {
+                   lane_t<data_T> rows[CONFIG_T::ring_rows * CONFIG_T::in_width * sliding_window<CONFIG_T>::groups]
+                                      [CONFIG_T::window_lanes]) {
     typedef sliding_window<CONFIG_T> slide;
-    typedef typename data_T::value_type T;
     const int lanes = CONFIG_T::window_lanes;
     const int per_pixel = slide::n_taps * slide::groups; // cycles
     const int row_words = CONFIG_T::in_width * slide::groups;
@@ -176,9 +171,12 @@ void window_serial(hls::stream<data_T> &data, hls::stream<res_T> &res,
     (void)distance; // only the pragma uses it
 
     int n_read = 0, write_address = 0; // beats that have come; the word where the next one goes
-    // While the taps of one output go out, the beats come that complete the window of the next: `needed` in all.
-    int needed = (slide::first_tap + 1) * slide::groups;
-    int to_read = min_of(needed, slide::n_beats), to_write = 0;
+    // While the taps of one output go out, the beats come that complete the window of the next: up to its last pixel inside
+    // of the image, in column `last_col`; `rows_needed` beats are in the rows before that.
+    const int first_last_col = CONFIG_T::filt_width - 1 - CONFIG_T::pad_left;
+    int rows_needed = (CONFIG_T::filt_height - 1 - CONFIG_T::pad_top) * row_words, last_col = first_last_col;
+    int to_read = min_of(rows_needed + (min_of(last_col, CONFIG_T::in_width - 1) + 1) * slide::groups, slide::n_beats);
+    int to_write = 0;
     int room = 0;                // beats that the ring can take meanwhile
     int row = -1, col = 0;       // the output
     int slot = 0;                // the first row of its window in the ring
@@ -195,7 +193,7 @@ window_taps:
             res_T tap;
             for (int c = 0; c < lanes; c++) {
                 #pragma HLS UNROLL
-                tap[c] = from_stored<T>(inside ? rows[address][c] : stored_t<T>(CONFIG_T::border));
+                tap[c] = inside ? rows[address][c] : lane_t<data_T>(CONFIG_T::border);
             }
             res.write(tap);
             const bool last_column = j == CONFIG_T::filt_width - 1;
@@ -209,7 +207,7 @@ window_taps:
             const data_T beat = data.read();
             for (int c = 0; c < lanes; c++) {
                 #pragma HLS UNROLL
-                rows[write_address][c] = to_stored(beat[c]);
+                rows[write_address][c] = lane_of(beat, c);
             }
             write_address = write_address == ring_words - 1 ? 0 : write_address + 1;
             n_read++;
@@ -231,9 +229,10 @@ window_taps:
             col = new_row ? 0 : col + 1;
             const bool last_of_row = col == CONFIG_T::out_width - 1;
             const bool last = last_of_row && row == CONFIG_T::out_height - 1;
-            needed =
-                last ? slide::n_beats : needed + (last_of_row ? slide::row_step : CONFIG_T::stride_width) * slide::groups;
-            const int must = min_of(needed, slide::n_beats) - n_read;
+            rows_needed += last_of_row ? CONFIG_T::stride_height * row_words : 0;
+            last_col = last_of_row ? first_last_col : last_col + CONFIG_T::stride_width;
+            const int needed = rows_needed + (min_of(last_col, CONFIG_T::in_width - 1) + 1) * slide::groups;
+            const int must = (last ? slide::n_beats : min_of(needed, slide::n_beats)) - n_read;
             const int may = CONFIG_T::eager ? min_of(per_pixel, min_of(room, slide::n_beats) - n_read) : 0;
             to_read = max_of(must, max_of(may, 0));
             to_write = row < CONFIG_T::out_height ? per_pixel : 0;
@@ -253,7 +252,12 @@ window_pixels:
         const data_T beat = data.read();
         const bool last_group = group == slide::groups - 1;
         if (output.ready(pos)) {
-            res.write(beat);
+            res_T tap;
+            for (int c = 0; c < CONFIG_T::window_lanes; c++) {
+                #pragma HLS UNROLL
+                tap[c] = lane_of(beat, c);
+            }
+            res.write(tap);
             if (last_group)
                 output.advance();
         }

@@ -118,8 +118,11 @@ class Window:
 
     @cached_property
     def needed(self) -> np.ndarray:
-        """Input beats that have to be there before an output pixel."""
-        return np.minimum((self.last_pixel + 1).clip(0), self.in_height * self.in_width) * self.groups
+        """Input beats that have to be there before an output pixel: up to the last one of its window inside of the image."""
+        rows = np.arange(self.out_height)[:, None] * self.stride_height - self.pad_top + self.filt_height - 1
+        cols = np.arange(self.out_width)[None, :] * self.stride_width - self.pad_left + self.filt_width - 1
+        pixels = rows * self.in_width + np.minimum(cols, self.in_width - 1) + 1
+        return np.minimum(pixels, self.in_height * self.in_width).ravel() * self.groups
 
     @cached_property
     def serial_schedule(self) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,5 @@ from hls4ml_ext.layers.core.builder import GraphBuilder
 from hls4ml_ext.layers.core.kernel import HLSKernel
 from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.node import ExactLayer
-from hls4ml_ext.layers.core.templates import ExactConfigTemplate, ExactFunctionTemplate
 
-__all__ = ['ExactConfigTemplate', 'ExactFunctionTemplate', 'ExactLayer', 'GraphBuilder', 'HLSKernel', 'Memory', 'Products']
+__all__ = ['ExactLayer', 'GraphBuilder', 'HLSKernel', 'Memory', 'Products']

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
-from hls4ml.model.layers import Input, layer_map
+from hls4ml.model.layers import layer_map
 
 from hls4ml_ext.errors import ConversionError, PrecisionError
 from hls4ml_ext.fixed import ACCUMULATOR_BITS, MANTISSA_BITS, FixedType, Range
-from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.node import ExactInput, ExactLayer
+from hls4ml_ext.names import Names
 
-MAX_COPIES = 7
-"""Copies of a stream that hls4ml's ``clone_stream`` makes."""
+REPLACEMENTS = {
+    'SeparableConv2D': 'Use QDepthwiseConv2D, QActivation and QConv2D of size 1',
+    'QSeparableConv2D': 'Use QDepthwiseConv2D, QActivation and QConv2D of size 1',
+    'QConv2DBatchnorm': 'Use QConv2D and BatchNormalization, and fold them with hls4ml_ext.fold_batchnorm',
+    'QDepthwiseConv2DBatchnorm': 'Use QDepthwiseConv2D and BatchNormalization, and fold them with hls4ml_ext.fold_batchnorm',
+    'LayerNormalization': 'Use hls4ml_ext.QLayerNormalization',
+    'RMSNormalization': 'Use hls4ml_ext.QLayerNormalization',
+    'MultiHeadAttention': 'Use hls4ml_ext.MultiHeadSelfAttention2D',
+    'GroupedQueryAttention': 'Use hls4ml_ext.MultiHeadSelfAttention2D',
+    'Attention': 'Use hls4ml_ext.MultiHeadSelfAttention2D',
+    'Softmax': 'Leave it out: the model ends with logits, whose order softmax keeps (train with from_logits=True)',
+    'LeakyReLU': "Use QActivation('quantized_relu(bits,integer)')",
+    'PReLU': "Use QActivation('quantized_relu(bits,integer)')",
+    'ELU': "Use QActivation('quantized_relu(bits,integer)')",
+    'Rescaling': 'Scale the images before they go into the model',
+}
+"""What to use instead of a layer of Keras or QKeras that has no exact hardware, if it isn't the same name with a Q."""
 
 
 class GraphBuilder:
@@ -25,12 +40,16 @@ class GraphBuilder:
         model: The hls4ml graph to fill; its nodes are replaced.
         lowerings: Full name of a Keras layer class -> lowering.
         prefix: Put before the name of each layer: 'ode1.' inside of an ODE block called ode1.
+        names: The names of the graph that this one is inside of; None if it is the whole.
     """
 
-    def __init__(self, model, lowerings: dict, prefix: str = ''):
+    def __init__(self, model, lowerings: dict, prefix: str = '', names: Names | None = None):
         self.model = model
         self.lowerings = lowerings
         self.prefix = prefix
+        config = model.config
+        taken = (config.get_project_name(), config.get_writer_config().get('Namespace'))
+        self.names = names or Names(*filter(None, taken))
         self._shared: set[str] = set()  # tensors of the graph that more than one Keras layer, or an output, uses
 
     # ------------------------------------------------------------------ walking Keras
@@ -51,17 +70,14 @@ class GraphBuilder:
         functional = functional_of(keras_model)
         tensors = {}
         for i, tensor in enumerate(functional.inputs):
-            layer = tensor._keras_history.operation.name
-            name = cpp_identifier(self.prefix + layer)
-            ftype = input_types[i] if input_types else None
-            tensors[id(tensor)] = self._add_input(name, list(tensor.shape[1:]), ftype, layer)
+            name = self.prefix + tensor._keras_history.operation.name
+            tensors[id(tensor)] = self._add_input(name, list(tensor.shape[1:]), input_types[i] if input_types else None)
         outputs = self._walk(functional, tensors)
         self.model.outputs = outputs
         if len(set(outputs)) != len(outputs):
             raise ConversionError(functional.name, 'two outputs of the model are the same tensor', 'Keep one of them')
-        self._check_fan_out()
-        for name in outputs:
-            self._finish_output(name)
+        for tensor in outputs:
+            self._finish_output(tensor)
 
     def _walk(self, functional, tensors: dict) -> list[str]:
         nodes = [n for depth in sorted(functional._nodes_by_depth, reverse=True) for n in functional._nodes_by_depth[depth]]
@@ -72,6 +88,7 @@ class GraphBuilder:
         self._shared.update(name for t, name in tensors.items() if uses[t] > 1)
         for node in nodes:
             layer = node.operation
+            self.names.layers.add(self.prefix + layer.name)
             if not node.arguments.keras_tensors:  # an input
                 continue
             if calls[id(layer)] > 1:
@@ -90,8 +107,16 @@ class GraphBuilder:
             tensors[id(node.outputs[0])] = output
             if uses[id(node.outputs[0])] > 1:
                 self._shared.add(output)
-            self._node_of(output).set_attr('output_of', self.prefix + layer.name)
+            self._name_node(self._node_of(output), self.prefix + layer.name)
         return [tensors[id(t)] for t in functional.outputs]
+
+    def _name_node(self, node, layer: str):
+        """Notes that the output of a node is that of a Keras layer."""
+        if not node.get_attr('computes'):
+            node.set_attr('computes', layer)
+        elif node.get_attr('output_of') == '':  # this layer has just rounded it
+            node.set_attr('rounded_by', layer)
+        node.set_attr('output_of', layer)
 
     def _lower(self, layer, inputs):
         import keras
@@ -103,16 +128,18 @@ class GraphBuilder:
                     break
                 return lower(layer, inputs, self)
         if isinstance(layer, keras.Model):
-            inner = GraphBuilder(self.model, self.lowerings, self.prefix + layer.name + '.')
+            inner = GraphBuilder(self.model, self.lowerings, self.prefix + layer.name + '.', self.names)
             inner._shared = self._shared
             functional = functional_of(layer)
             outputs = inner._walk(functional, {id(t): name for t, name in zip(functional.inputs, inputs)})
             return outputs[0]
-        known = sorted({c.rsplit('.', 1)[-1] for c in self.lowerings})
+        kind, known = type(layer).__name__, sorted({c.rsplit('.', 1)[-1] for c in self.lowerings})
+        stock = type(layer).__module__.split('.')[0] in ('keras', 'qkeras')
+        remedy = stock and (REPLACEMENTS.get(kind) or (f'Use Q{kind}' if f'Q{kind}' in known else None))
         raise ConversionError(
             self.prefix + layer.name,
-            f'there is no exact hardware for layers of class {type(layer).__name__}',
-            f'Use one of {", ".join(known)}, or add the layer as docs/extend.md shows',
+            f'there is no exact hardware for layers of class {kind}',
+            remedy or f'Use one of {", ".join(known)}, or add the layer as docs/extend.md shows',
         )
 
     # ------------------------------------------------------------------ for lowerings
@@ -148,7 +175,7 @@ class GraphBuilder:
         if ftype is None:
             raise ConversionError(
                 layer,
-                f"the model's input '{tensor}' reaches it without a quantizer",
+                f"the model's input '{self._called(tensor)}' reaches it without a quantizer",
                 "Put a QActivation, such as 'quantized_bits(8,0,alpha=1)', behind the input",
             )
         return ftype
@@ -173,11 +200,8 @@ class GraphBuilder:
         """
         if isinstance(result, Range):
             result = result.type()
-        if name in self.model.graph:
-            raise ConversionError(name, 'two layers have this name', 'Rename one of them')
-        node = self.model.make_node(node_class, name, {'result_type': result, **attributes}, list(inputs), [name])
-        self.model.graph[name] = node
-        return name
+        attributes['trace'] = bool(self.config_value(name, 'Trace', False)[0])
+        return self._make(node_class, name, 'layer', list(inputs), result_type=result, **attributes)
 
     def quantize(self, tensor: str, quantizer, name: str, fuse: bool = True) -> str:
         """Rounds a tensor as a QKeras quantizer does, in the kernel that computes it where that is possible.
@@ -196,7 +220,7 @@ class GraphBuilder:
             if not fuse:
                 raise ConversionError(
                     name,
-                    f"the model's input '{tensor}' is also used without this quantizer",
+                    f"the model's input '{self._called(tensor)}' is also used without this quantizer",
                     'Let every branch start behind the input quantizer',
                 )
             self._set_input_type(tensor, result)
@@ -264,60 +288,38 @@ class GraphBuilder:
     def _node_of(self, tensor: str):
         return self.model.graph[tensor]
 
-    def _add_input(self, name, shape, ftype, layer_name) -> str:
-        from hls4ml.model.types import UnspecifiedPrecisionType
+    def _called(self, tensor: str) -> str:
+        """What the user calls the layer that computes a tensor."""
+        return self._node_of(tensor).layer_name
 
+    def _make(self, node_class, name: str, kind: str, inputs: list[str], **attributes) -> str:
+        """Makes a node. It, its output tensor and its place in the graph have one name, the label of `name`."""
+        if not self.names.claim(name):
+            raise ConversionError(name, 'two layers have this name', 'Rename one of them')
+        label = self.names.label(name, kind)
+        attributes.update(layer_name=name, identifier=self.names.identifier(name, kind))
+        self.model.graph[label] = self.model.make_node(node_class, label, attributes, inputs, [label])
+        return label
+
+    def _add_input(self, name: str, shape: list, ftype: FixedType | None) -> str:
         if any(d is None for d in shape):
-            raise ConversionError(layer_name, f'its shape {tuple(shape)} is not fixed', 'Give the Input a full shape')
-        node = self.model.make_node(
-            Input, name, {'input_shape': shape, 'name': name, 'class_name': 'InputLayer'}, ['input'], [name]
-        )
-        node.get_output_variable().type.precision = ftype.to_hls4ml() if ftype else UnspecifiedPrecisionType()
-        self.model.graph[name] = node
-        self.model.inputs = [*self.model.inputs, name]
-        return name
+            raise ConversionError(name, f'its shape {tuple(shape)} is not fixed', 'Give the Input a full shape')
+        # The class that hls4ml makes where it splits a graph.
+        attributes = {'input_shape': shape, 'class_name': 'InputLayer', 'result_type': ftype}
+        label = self._make(ExactInput, name, 'input', ['input'], **attributes)
+        self.model.inputs = [*self.model.inputs, label]
+        return label
 
     def _set_input_type(self, tensor: str, ftype: FixedType):
         self.model.output_vars[tensor].type.precision = ftype.to_hls4ml()
 
-    def _check_fan_out(self):
-        if self.model.config.get_config_value('IOType') != 'io_stream':
-            return
-        uses = Counter([t for node in self.model.graph.values() for t in node.inputs] + self.model.outputs)
-        for tensor, count in uses.items():
-            if count > MAX_COPIES:
-                raise ConversionError(
-                    tensor,
-                    f'{count} layers use its output, and hls4ml copies a stream at most {MAX_COPIES} times',
-                    'Put a QActivation with the same quantizer in front of some of them, which share it',
-                )
-
-    def _finish_output(self, name: str):
-        variable = self.model.output_vars[name]
-        node = self._node_of(name)
-        if not isinstance(node, ExactLayer):
+    def _finish_output(self, tensor: str):
+        variable, name = self.model.output_vars[tensor], self._called(tensor)
+        if not isinstance(self._node_of(tensor), ExactLayer):
             raise ConversionError(name, "the model's input is its output", 'Add a layer between them')
         if len(self.model.outputs) == 1 and not self.prefix:
             variable.type.name = 'result_t'
         self.check_float(name, FixedType.from_hls4ml(variable.type.precision).range, None, 'the output of the model')
-
-
-CPP_KEYWORDS = frozenset(
-    """
-    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const const_cast
-    constexpr continue decltype default delete do double dynamic_cast else enum explicit export extern false
-    float for friend goto if inline int long main mutable namespace new noexcept not not_eq nullptr operator
-    or or_eq private protected public register reinterpret_cast return short signed sizeof static
-    static_assert static_cast struct switch template this thread_local throw true try typedef typeid typename
-    union unsigned using virtual void volatile wchar_t while xor xor_eq
-    """.split()
-)
-
-
-def cpp_identifier(name: str) -> str:
-    """A name that C++ accepts for a variable, from a name that Keras accepts for a layer; most stay as they are."""
-    identifier = re.sub(r'[^A-Za-z0-9_]', '_', name)
-    return f'input_{identifier}' if identifier in CPP_KEYWORDS or not identifier[:1].isalpha() else identifier
 
 
 def functional_of(keras_model):

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from hls4ml.backends.template import FunctionCallTemplate, LayerConfigTemplate
 
-from hls4ml_ext.fixed import FixedType
-from hls4ml_ext.layers.core.memory import Memory
+from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
 
 INDENT = '    '
@@ -26,14 +25,21 @@ class Process:
     Args:
         function: Name of the C++ function template in ``nnet::ext``.
         memories: The node's memories that it uses, in the order in which it takes them.
-        result: The member of the config struct that is the type of its beats; '' for the last one, which gives the node's.
-        depth: Of the stream to the next process.
+        result: The member of the config struct that is the type of its beats, or several, for as many streams; '' for the
+            last process, which gives the node's.
+        depth: Of the streams that it gives.
+        inputs: The results of processes before it that it takes; none are those of the one before it.
     """
 
     function: str
     memories: tuple[str, ...] = ()
-    result: str = ''
+    result: str | tuple[str, ...] = ''
     depth: int = 2
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        return (self.result,) if isinstance(self.result, str) else self.result
 
 
 class EnumValue:
@@ -49,7 +55,7 @@ class HLSKernel:
     Attributes:
         node: The node class.
         name: Name of the C++ function template in ``nnet::ext``.
-        header: File name of its header.
+        header: File name of its header; '' if all of its C++ is written for the node.
     """
 
     node: type[ExactLayer] = None
@@ -91,53 +97,55 @@ class HLSKernel:
         """A function for each process that has memories, and one for all of them."""
         processes = self.processes(node)
         name, inputs, (*sources, result) = self.function(node), self._inputs(node), tokens_of(node)
+        types = {**dict(zip(inputs, sources)), 'res': result}  # of the beats of each stream
         if len(processes) == 1:
-            return self._process(node, name, processes[0], inputs, [*sources, result]) if node.memories else []
-        lines, calls = [], []
-        for i, process in enumerate(processes):
-            last = i == len(processes) - 1
-            target = result if last else f'config{node.index}::{process.result}'
-            names = inputs if i == 0 else [f'{processes[i - 1].function}_s']
-            output = 'res' if last else f'{process.function}_s'
-            lines += self._process(
-                node, f'{name}_{process.function}', process, inputs if i == 0 else ['data'], [*sources, target]
-            )
-            if not last:
-                calls.append(f'hls::stream<{target}> {output}("{name}_{process.function}");')
-                calls.append(f'#pragma HLS STREAM variable={output} depth={process.depth}')
-            calls.append(f'{name}_{process.function}({", ".join([*names, output])});')
-            sources = [target]
-        return [
-            *lines,
-            self._signature(name, inputs, tokens_of(node)),
-            f'{INDENT}#pragma HLS DATAFLOW',
-            *(INDENT + c for c in calls),
-            '}',
-        ]
+            return self._process(node, name, processes[0], types) if node.memories else []
+        lines, calls, before = [], [], inputs
+        for process in processes:
+            results = {} if process is processes[-1] else {_stream(m): f'config{node.index}::{m}' for m in process.results}
+            types |= results
+            taken, given = [_stream(m) for m in process.inputs] or before, list(results) or ['res']
+            function = f'{name}_{process.function}'
+            parameters = taken if taken == inputs else _numbered('data', len(taken))
+            parameters = dict(zip([*parameters, *_numbered('res', len(given))], (types[s] for s in [*taken, *given])))
+            lines += self._process(node, function, process, parameters)
+            for stream, token in results.items():
+                calls.append(f'hls::stream<{token}> {stream}("{name}_{stream}");')
+                calls.append(f'#pragma HLS STREAM variable={stream} depth={process.depth}')
+            calls.append(f'{function}({", ".join([*taken, *given])});')
+            before = given
+        signature = self._signature(name, {s: types[s] for s in [*inputs, 'res']})
+        return [*lines, signature, f'{INDENT}#pragma HLS DATAFLOW', *(INDENT + c for c in calls), '}']
 
     def function(self, node) -> str:
         """The name of the node's own C++ function."""
         return f'{self.name}{node.index}'
 
-    def _process(self, node, name: str, process: Process, inputs: list[str], tokens: list[str]) -> list[str]:
+    def _process(self, node, name: str, process: Process, streams: dict[str, str]) -> list[str]:
+        """The function that owns the memories of a process.
+
+        Args:
+            streams: Its parameters, each with the type of its beats.
+        """
         memories = {m.name: m for m in node.memories}
-        lines = [self._signature(name, inputs, tokens), f'{INDENT}#pragma HLS INLINE off']
+        lines = [self._signature(name, streams), f'{INDENT}#pragma HLS INLINE off']
         for memory in process.memories:
             lines += [INDENT + line for line in self.memory(node, memories[memory])]
-        arguments = [*inputs, 'res', *(self.argument(node, memories[memory]) for memory in process.memories)]
-        callee = f'nnet::ext::{process.function}<{", ".join([*tokens, f"config{node.index}"])}>'
+        arguments = [*streams, *(self.argument(node, memories[memory]) for memory in process.memories)]
+        callee = f'nnet::ext::{process.function}<{", ".join([*streams.values(), f"config{node.index}"])}>'
         return [*lines, f'{INDENT}{callee}({", ".join(arguments)});', '}']
 
     @staticmethod
-    def _signature(name: str, inputs: list[str], tokens: list[str]) -> str:
-        parameters = [f'hls::stream<{token}> &{stream}' for token, stream in zip(tokens, [*inputs, 'res'])]
+    def _signature(name: str, streams: dict[str, str]) -> str:
+        parameters = [f'hls::stream<{token}> &{stream}' for stream, token in streams.items()]
         return f'inline void {name}({", ".join(parameters)}) {{'
 
     def memory(self, node, memory: Memory) -> list[str]:
         """The declaration of a RAM, or where a ROM lives."""
         if memory.kind == 'rom':
             rom = node.weights[memory.name].name
-            return [f'#pragma HLS BIND_STORAGE variable={rom} type=rom_1p impl={memory.impl}'] if memory.words > 1 else []
+            ports = 'rom_np' if memory.banks > 1 else 'rom_1p'  # a tool makes the copies of a ROM that is read several times
+            return [f'#pragma HLS BIND_STORAGE variable={rom} type={ports} impl={memory.impl}'] if memory.words > 1 else []
         element = f'nnet::ext::int_t<{memory.width}, {str(memory.signed).lower()}>'
         banks = f'[{memory.banks}]' if memory.banks > 1 else ''
         lines = [f'{element} {memory.name}{banks}[{memory.words}][{memory.lanes}];']
@@ -154,15 +162,15 @@ class HLSKernel:
 
     def call(self, node, inputs: list[str], output: str) -> str:
         """The call on the named streams."""
-        callee = f'nnet::ext::{self.name}<{", ".join([*tokens_of(node), f"config{node.index}"])}>'
-        if node.memories or len(self.processes(node)) > 1:
+        processes = self.processes(node)
+        callee = f'nnet::ext::{processes[0].function}<{", ".join([*tokens_of(node), f"config{node.index}"])}>'
+        if node.memories or len(processes) > 1:
             callee = self.function(node)
         return f'{callee}({", ".join([*inputs, output])});'
 
     @staticmethod
     def _inputs(node) -> list[str]:
-        n = len(node.inputs)
-        return ['data'] if n == 1 else [f'data{i + 1}' for i in range(n)]
+        return _numbered('data', len(node.inputs))
 
     def parallel(self, node) -> list[str]:
         """The DATAFLOW function for ``io_parallel``."""
@@ -198,14 +206,19 @@ def token_type(variable, lanes: int) -> str:
     return f'nnet::array<{variable.type.name}, {lanes}>'
 
 
-def multiplier(node) -> EnumValue:
-    """The ``multiplier`` member of a kernel's config, from the node's ``mult_impl`` attribute."""
-    return EnumValue('nnet::ext::mult_impl', 'nnet::ext::mult_' + node.get_attr('mult_impl', 'auto'))
+def _numbered(name: str, n: int) -> list[str]:
+    return [name] if n == 1 else [f'{name}{i + 1}' for i in range(n)]
 
 
-def cpp_type(stored: FixedType) -> str:
-    """The ``ap_fixed`` of a fixed-point type."""
-    return str(stored)
+def _stream(member: str) -> str:
+    """The stream between two processes whose beats have the type `member` of the config."""
+    return member.removesuffix('_t') + '_s'
+
+
+def multiplier(node, products: list[Products] | None = None) -> EnumValue:
+    """The ``multiplier`` member of a kernel's config: where the node's products, or some of them, belong."""
+    impl = 'dsp' if any(p.uses_dsp for p in (node.products if products is None else products)) else 'lut'
+    return EnumValue('nnet::ext::mult_impl', f'nnet::ext::mult_{impl}')
 
 
 def templates(kernel_class: type[HLSKernel]) -> tuple[type, type]:

@@ -10,6 +10,9 @@ LUTRAM_WORDS = 64
 URAM_WORDS = 2048
 """From this many words on a memory fills UltraRAM (4,096 words of 72 bits) well enough."""
 
+LUT_WIDTH = 4
+"""Bits of a factor up to which a product is cheaper in LUTs than in a DSP slice."""
+
 BRAM18_SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 """(words, bits) of an 18 Kbit block RAM with one read and one write port (UltraScale Architecture Memory Resources, UG573);
 two of them are one block of 36 Kbit, 512 x 72 to 32K x 1."""
@@ -30,7 +33,7 @@ class Memory:
         kind: 'rom' (filled by the bitstream) or 'ram'.
         signed: Whether the integers are.
         storage: 'auto', or a kind of storage that the user chose: 'lutram', 'bram', 'uram'.
-        banks: Memories of this shape, each with ports of its own.
+        banks: Memories of this shape, each with ports of its own; those of a ROM are copies.
     """
 
     name: str
@@ -77,7 +80,24 @@ class Memory:
 
 @dataclass(frozen=True)
 class Products:
-    """Multipliers of a node: `count` products a cycle, of integers of `widths` bits."""
+    """Multipliers of a node.
+
+    Args:
+        count: Products in a cycle.
+        widths: Bits of both factors.
+        impl: 'dsp', 'lut' or 'auto': a factor of at most :data:`LUT_WIDTH` bits belongs in LUTs, wider products in DSPs.
+    """
 
     count: int
     widths: tuple[int, int]
+    impl: str = 'auto'
+
+    @property
+    def uses_dsp(self) -> bool:
+        return self.impl == 'dsp' or (self.impl == 'auto' and min(self.widths) > LUT_WIDTH)
+
+    @property
+    def dsp(self) -> int:
+        """DSP48E2 slices: one for a product of 27 x 18 signed bits (UltraScale Architecture DSP Slice, UG579)."""
+        small, large = sorted(self.widths)
+        return self.count * -(-large // 27) * -(-small // 18) if self.uses_dsp else 0

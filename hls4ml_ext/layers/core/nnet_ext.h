@@ -102,6 +102,43 @@ template <class T> inline T from_stored(const stored_t<T> &bits) {
     return x;
 }
 
+// A beat between two processes of one kernel: stored integers. It copies as plain memory, which C simulation feels.
+template <class T, unsigned N> struct integer_beat {
+    typedef T value_type;
+    static const unsigned size = N;
+    T lanes[N];
+    T &operator[](unsigned i) { return lanes[i]; }
+    const T &operator[](unsigned i) const { return lanes[i]; }
+};
+
+// The stored integer of a lane, in a beat of fixed-point numbers or of integers.
+template <class T> struct lane {
+    typedef T type;
+    static const T &of(const T &x) {
+        #pragma HLS INLINE
+        return x;
+    }
+};
+template <int W, int I, ap_q_mode Q, ap_o_mode O, int N> struct lane<ap_fixed<W, I, Q, O, N>> {
+    typedef stored_t<ap_fixed<W, I, Q, O, N>> type;
+    static type of(const ap_fixed<W, I, Q, O, N> &x) {
+        #pragma HLS INLINE
+        return to_stored(x);
+    }
+};
+template <int W, int I, ap_q_mode Q, ap_o_mode O, int N> struct lane<ap_ufixed<W, I, Q, O, N>> {
+    typedef stored_t<ap_ufixed<W, I, Q, O, N>> type;
+    static type of(const ap_ufixed<W, I, Q, O, N> &x) {
+        #pragma HLS INLINE
+        return to_stored(x);
+    }
+};
+template <class beat_T> using lane_t = typename lane<typename beat_T::value_type>::type;
+template <class beat_T> inline lane_t<beat_T> lane_of(const beat_T &beat, int i) {
+    #pragma HLS INLINE
+    return lane<typename beat_T::value_type>::of(beat[i]);
+}
+
 // The fixed-point number of type res_T nearest to value * 2^-FRAC, by res_T's own rounding and saturation modes.
 // W: bits of `value`, sign included.
 template <class res_T, int W, int FRAC> inline res_T requantize(const int_t<W> &value) {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import prod
 
 import numpy as np
-from hls4ml.model.attributes import Attribute
-from hls4ml.model.layers import Layer
+from hls4ml.model.attributes import Attribute, AttributeDict
+from hls4ml.model.layers import Input, Layer
+from hls4ml.model.types import TensorVariable, UnspecifiedPrecisionType
 
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.core.folding import Folding
@@ -14,8 +15,59 @@ from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.rom import RomVariable
 
 
-class ExactLayer(Layer):
-    """A layer whose hardware computes exactly what Keras computes: the hardware meaning of an operation.
+class Named:
+    """Mixin of nodes: the names of :mod:`hls4ml_ext.names`, which may be those of attributes.
+
+    hls4ml keeps the outputs of a node among its attributes, under their names, which are names of layers. It keeps those
+    apart that are called like an attribute that the class expects; here all of them are.
+    """
+
+    class Attributes(AttributeDict):
+        def __setitem__(self, key, value):
+            if isinstance(value, TensorVariable) and key in self.layer.outputs and key not in self._expected_attributes:
+                self._expected_attributes.append(key)
+            super().__setitem__(key, value)
+
+    # Without names of their own: nodes that a pass makes.
+    _expected_attributes = [
+        Attribute('layer_name', value_type=str, default=''),
+        Attribute('identifier', value_type=str, default=''),
+    ]
+
+    @property
+    def attributes(self) -> AttributeDict:
+        return self._attributes
+
+    @attributes.setter
+    def attributes(self, empty):  # by hls4ml's constructor
+        self._attributes = self.Attributes(self)
+
+    @property
+    def layer_name(self) -> str:
+        """What the user calls it; the same as ``name``, unless hls4ml can't write that into C++."""
+        return self.get_attr('layer_name') or self.name
+
+    @property
+    def identifier(self) -> str:
+        """Its name in C++, Tcl and Verilog, unique in the whole graph."""
+        return self.get_attr('identifier') or f'layer{self.index}'
+
+
+class ExactInput(Named, Input):
+    """An input of an exact graph; its C++ variable has the name ``identifier``."""
+
+    def initialize(self):
+        result: FixedType | None = self.attributes.attributes.pop('result_type')
+        self.add_output_variable(
+            self.get_attr('input_shape'),
+            var_name=self.identifier,
+            type_name='input_t' if self.index == 1 else f'input{self.index}_t',
+            precision=result.to_hls4ml() if result else UnspecifiedPrecisionType(),
+        )
+
+
+class ExactLayer(Named, Layer):
+    """A layer whose C++ computes exactly what Keras computes: the hardware meaning of an operation.
 
     A node is created by :class:`~hls4ml_ext.layers.core.builder.GraphBuilder` when the types of its inputs are known. Its
     attributes are plain numbers and strings, so that hls4ml can serialize it, and hold everything that a backend needs:
@@ -32,6 +84,8 @@ class ExactLayer(Layer):
 
     Attributes:
         output_of: Name of the Keras layer whose output this node's output equals, or '' if it is an intermediate result.
+        computes: Name of the Keras layer that this node is the last part of, or '' if it is an intermediate one.
+        rounded_by: Name of the Keras layer behind it whose quantizer the kernel applies, or ''.
         out_shape: Shape of the output without the batch dimension.
         acc_width: Bits of the widest intermediate sum, sign included.
         lanes: Lanes of a node that has no folding of its own; 0 is a whole pixel.
@@ -49,6 +103,8 @@ class ExactLayer(Layer):
     _expected_attributes = [
         Attribute('out_shape', value_type=(list, tuple)),
         Attribute('output_of', value_type=str, default=''),
+        Attribute('computes', value_type=str, default=''),
+        Attribute('rounded_by', value_type=str, default=''),
         Attribute('acc_width', value_type=int, default=1),
         Attribute('lanes', value_type=int, default=0),
     ]
@@ -69,11 +125,15 @@ class ExactLayer(Layer):
         """
         self.set_attr(name, RomVariable(f'{prefix}{self.index}', stored_type.to_hls4ml(), words))
 
-    def rom(self, name: str, storage: str = 'auto') -> Memory:
-        """The memory of a ROM that :meth:`add_rom` made."""
+    def rom(self, name: str, storage: str = 'auto', copies: int = 1) -> Memory:
+        """The memory of a ROM that :meth:`add_rom` made.
+
+        Args:
+            copies: Words at different addresses that are read in a cycle: each from a copy of its own.
+        """
         weights = self.weights[name]
         stored = weights.stored_type
-        return Memory(name, weights.words, weights.lanes, stored.width, 'rom', stored.signed, storage)
+        return Memory(name, weights.words, weights.lanes, stored.width, 'rom', stored.signed, storage, copies)
 
     def get_layer_precision(self):
         # The type of a ROM's words is a template of ours, which needs no typedef.
@@ -190,37 +250,6 @@ class ExactLayer(Layer):
         """The layers that this one is made of."""
         return []
 
-    # ------------------------------------------------------------------ C++ of the nodes that have no HLSKernel yet
-
-    kernel = ''
-    header = ''
-
-    @property
-    def n_tokens(self) -> int:
-        return self.n_pixels
-
-    def add_exact_weights(self, name: str, prefix: str, stored_type: FixedType, values: np.ndarray):
-        """Adds a weight array in the order in which the kernel reads it, `prefix` + the node's index being its C++ name."""
-        self.add_weights_variable(
-            name=name,
-            var_name=prefix + '{index}',
-            type_name=name + '{index}_t',
-            precision=stored_type.to_hls4ml(),
-            data=np.ascontiguousarray(values, np.float64),
-        )
-
-    def callee(self, types: list[str]) -> str:
-        """The C++ function to call, given the types of the input tokens, of the output token and of the config."""
-        return f'nnet::ext::{self.kernel}<{", ".join(types)}>'
-
-    def call_arguments(self) -> list[str]:
-        """What the kernel takes after its streams, for instance the names of the weights."""
-        return [w.name for w in self.get_weights()]
-
-    def pragmas(self) -> list[str]:
-        """Pragmas for the function that calls the kernel, such as where a weight ROM lives."""
-        return []
-
 
 def pipeline_depth(memories: bool = False, terms: int = 0) -> int:
     """An estimate of the depth of a kernel's pipeline, in cycles.
@@ -266,11 +295,8 @@ def positions(shape) -> int:
     return int(prod(shape[:-1]))
 
 
-tokens = positions
-
-
 def lanes_of(node) -> int:
-    """Lanes of the beats that a node gives: one of ours, or an input of the model or a copy of a stream."""
+    """Lanes of the beats that a node gives: one of ours, or an input of the model."""
     return node.lanes_out if isinstance(node, ExactLayer) else int(node.get_attr('lanes', 0) or node_channels(node))
 
 

@@ -69,7 +69,7 @@ class SubGraph(Serializable):
         config['IOType'] = 'io_stream'
         graph = _inner_graph_class()(HLSConfig(config), [], [], initial_index=owner.index)
         graph.owner = name
-        GraphBuilder(graph, builder.lowerings, name + '.').build(keras_model, input_types)
+        GraphBuilder(graph, builder.lowerings, name + '.', builder.names).build(keras_model, input_types)
         if len(graph.inputs) != 1 or len(graph.outputs) != 1:
             raise ConversionError(
                 name, f'its model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs', 'Use one of each'
@@ -144,6 +144,8 @@ class SubGraph(Serializable):
         from hls4ml.model.graph import HLSConfig
         from hls4ml.utils import serialization as hls4ml_serialization
 
+        from hls4ml_ext.passes import RestoreStreams
+
         graph = _inner_graph_class().from_saved_state(HLSConfig.deserialize(state['config']), state['graph'])
         graph.owner = state['owner']
         for name, layer in state['layers'].items():
@@ -152,4 +154,5 @@ class SubGraph(Serializable):
             inputs, outputs = layer['state']['inputs'], layer['state']['outputs']
             graph.graph[name] = graph.make_node(kind, name, attributes, inputs, outputs, initialize=False)
         hls4ml_serialization._reapply_type_conversion_flow(graph)
+        RestoreStreams().transform(graph)
         return cls(graph)

@@ -9,8 +9,7 @@ from hls4ml_ext.fixed import Range, power_of_two, range_of
 from hls4ml_ext.layers.convolution.lowering import activation_of
 from hls4ml_ext.layers.convolution.window import Window, window_attributes
 from hls4ml_ext.layers.core.node import positions
-from hls4ml_ext.layers.pooling.hls import ExactGlobalPooling2D
-from hls4ml_ext.layers.pooling.node import ExactPooling2D
+from hls4ml_ext.layers.pooling.node import ExactGlobalPooling2D, ExactPooling2D
 
 
 def pool(layer, tensor: str, graph, op: str, size: int) -> tuple[Range, dict]:
@@ -23,7 +22,8 @@ def pool(layer, tensor: str, graph, op: str, size: int) -> tuple[Range, dict]:
     name = graph.name(layer)
     source = graph.type(tensor, name).range
     if op == 'max':
-        return source, {'op': op, 'scale': 1, 'scale_frac': 0, 'acc_width': source.signed_bits}
+        bits = source.signed_bits
+        return source, {'op': op, 'scale': 1, 'scale_frac': 0, 'sum_width': bits, 'acc_width': bits}
     sums = source.times(size)
     graph.check_float(name, sums, layer.compute_dtype, f'a sum of {size} elements')
     factor = 1.0 / size
@@ -48,8 +48,8 @@ def pool(layer, tensor: str, graph, op: str, size: int) -> tuple[Range, dict]:
     # Leading zeros need no bits: 1/64 is the integer 1 with 6 fractional bits.
     result = Range(sums.lo * exact.hi, sums.hi * exact.hi, sums.frac + exact.frac)
     graph.check_float(name, result, layer.compute_dtype, f'the average of {size} elements')
-    acc = max(result.signed_bits, sums.signed_bits)
-    return result, {'op': op, 'scale': exact.hi, 'scale_frac': exact.frac, 'acc_width': acc}
+    widths = {'sum_width': sums.signed_bits, 'acc_width': max(result.signed_bits, sums.signed_bits)}
+    return result, {'op': op, 'scale': exact.hi, 'scale_frac': exact.frac, **widths}
 
 
 def lower_pooling(op: str):
@@ -87,10 +87,7 @@ def lower_global_pooling(op: str):
             )
         result, arithmetic = pool(layer, inputs[0], graph, op, positions(in_shape))
         out_shape = [1, 1, in_shape[-1]] if layer.keepdims else [in_shape[-1]]
-        out = graph.add(
-            ExactGlobalPooling2D, graph.name(layer), inputs, result,
-            out_shape=out_shape, n_chan=in_shape[-1], n_pixels=positions(in_shape), **arithmetic,
-        )  # fmt: skip
+        out = graph.add(ExactGlobalPooling2D, graph.name(layer), inputs, result, out_shape=out_shape, **arithmetic)
         return activation_of(layer, out, graph) if hasattr(layer, 'activation') else out
 
     return lower

@@ -1,13 +1,15 @@
 #ifndef NNET_EXT_POOLING_H_
 #define NNET_EXT_POOLING_H_
 
-// Pooling on a stream of pixels. An average is a sum times a fixed-point number, CONFIG_T::scale (stored integer with
-// scale_frac fractional bits): 1 / pool_size where that is a power of two, else what the model's average quantizer makes
-// of it. The sum is exact; the product is rounded once, by the type of the result.
+// Pooling. An average is a sum times a fixed-point number, CONFIG_T::scale (stored integer with scale_frac fractional bits):
+// 1 / pool_size where that is a power of two, else what the model's average quantizer makes of it. The sum is exact; the
+// product is rounded once, by the type of the result.
 //
-//   pool_taps      behind a window: cycles one for each tap of each output beat, one multiplier a lane unless the scale is a
-//                  power of two; storage one accumulator a lane
-//   global_pool2d  cycles n_pixels, n_chan multipliers likewise, storage n_chan accumulators
+//   pool_taps      behind a window: cycles one for each tap of each output beat; one multiplier a lane unless the scale is a
+//                  power of two; storage one sum a lane
+//   global_pool2d  on a stream of beats: cycles (n_pixels + 1) * n_chan / lanes, the last n_chan / lanes of them for the
+//                  results; one multiplier a lane unless the scale is a power of two; storage n_chan sums in a shift
+//                  register. Feedback from one cycle to the next is one addition or comparison.
 
 #include "nnet_window_ext.h"
 
@@ -16,67 +18,103 @@ namespace ext {
 
 enum pool_op { pool_max, pool_average };
 
+// scale * sum, rounded to the type of the result.
+template <class res_T, typename CONFIG_T> inline res_T scaled(const int_t<CONFIG_T::sum_width> &sum) {
+    #pragma HLS INLINE
+    const int_t<CONFIG_T::scale_width, false> scale = CONFIG_T::scale;
+    const int_t<CONFIG_T::acc_width> product = multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(sum, scale);
+    return requantize<res_T, CONFIG_T::acc_width, CONFIG_T::acc_frac>(product);
+}
+
 // The taps of a window come one by one, groups of lanes one after the other.
 template <class data_T, class res_T, typename CONFIG_T> void pool_taps(hls::stream<data_T> &data, hls::stream<res_T> &res) {
-    typedef typename data_T::value_type in_T;
-    typedef int_t<CONFIG_T::acc_width> acc_T;
+    typedef int_t<CONFIG_T::sum_width> sum_T;
     const int lanes = res_T::size;
-    acc_T acc[lanes];
-    #pragma HLS ARRAY_PARTITION variable=acc complete
+    sum_T sums[lanes];
+    #pragma HLS ARRAY_PARTITION variable=sums complete
     int tap = 0;
 
 pool_taps_cycles:
-    for (int t = 0; t < CONFIG_T::n_outputs * CONFIG_T::pool_taps; t++) {
+    for (int t = 0; t < CONFIG_T::n_outputs * CONFIG_T::n_taps; t++) {
         #pragma HLS PIPELINE II=1 style=flp
         const data_T beat = data.read();
-        res_T beat_out;
         for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
-            const acc_T x = to_stored(beat[c]);
+            const sum_T x = lane_of(beat, c);
             if (tap == 0)
-                acc[c] = x;
+                sums[c] = x;
             else if (CONFIG_T::op == pool_average)
-                acc[c] = acc[c] + x;
+                sums[c] = sums[c] + x;
             else
-                acc[c] = x > acc[c] ? x : acc[c];
-            beat_out[c] =
-                requantize<typename res_T::value_type, CONFIG_T::acc_width, fixed_traits<in_T>::frac + CONFIG_T::scale_frac>(
-                    acc_T(acc[c] * CONFIG_T::scale));
+                sums[c] = x > sums[c] ? x : sums[c];
         }
-        if (tap == CONFIG_T::pool_taps - 1)
+        if (tap == CONFIG_T::n_taps - 1) {
+            res_T beat_out;
+            for (int c = 0; c < lanes; c++) {
+                #pragma HLS UNROLL
+                beat_out[c] = scaled<typename res_T::value_type, CONFIG_T>(sums[c]);
+            }
             res.write(beat_out);
-        tap = tap == CONFIG_T::pool_taps - 1 ? 0 : tap + 1;
+        }
+        tap = tap == CONFIG_T::n_taps - 1 ? 0 : tap + 1;
+    }
+}
+
+// Moves the words of a shift register up by one; the last one is free then.
+template <class T, int WORDS, int LANES> inline void move_up(T words[WORDS][LANES]) {
+    #pragma HLS INLINE
+    for (int k = 0; k < WORDS - 1; k++) {
+        #pragma HLS UNROLL
+        for (int c = 0; c < LANES; c++) {
+            #pragma HLS UNROLL
+            words[k][c] = words[k + 1][c];
+        }
     }
 }
 
 template <class data_T, class res_T, typename CONFIG_T>
 void global_pool2d(hls::stream<data_T> &data, hls::stream<res_T> &res) {
-    typedef typename data_T::value_type in_T;
-    typedef int_t<CONFIG_T::acc_width> acc_T;
+    typedef int_t<CONFIG_T::sum_width> sum_T;
+    const int lanes = CONFIG_T::lanes;
+    const int words = CONFIG_T::n_chan / lanes; // of a pixel
 
-    acc_T acc[CONFIG_T::n_chan];
-    #pragma HLS ARRAY_PARTITION variable=acc complete
-    res_T result;
+    sum_T sums[words][lanes]; // those of the beat that comes next are the first word
+    #pragma HLS ARRAY_PARTITION variable=sums complete dim=0
 
 global_pool2d_pixels:
-    for (int i = 0; i < CONFIG_T::n_pixels; i++) {
-        #pragma HLS PIPELINE II=1
-        data_T pixel = data.read();
-        for (int c = 0; c < CONFIG_T::n_chan; c++) {
+    for (int t = 0; t < CONFIG_T::n_pixels * words; t++) {
+        #pragma HLS PIPELINE II=1 style=flp
+        const data_T beat = data.read();
+        sum_T sum[lanes];
+        #pragma HLS ARRAY_PARTITION variable=sum complete
+        for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
-            const acc_T x = to_stored(pixel[c]);
-            if (i == 0)
-                acc[c] = x;
+            const sum_T x = lane_of(beat, c);
+            if (t < words) // the first pixel
+                sum[c] = x;
             else if (CONFIG_T::op == pool_average)
-                acc[c] = acc[c] + x;
+                sum[c] = sums[0][c] + x;
             else
-                acc[c] = x > acc[c] ? x : acc[c];
-            result[c] =
-                requantize<typename res_T::value_type, CONFIG_T::acc_width, fixed_traits<in_T>::frac + CONFIG_T::scale_frac>(
-                    acc_T(acc[c] * CONFIG_T::scale));
+                sum[c] = x > sums[0][c] ? x : sums[0][c];
+        }
+        move_up<sum_T, words, lanes>(sums);
+        for (int c = 0; c < lanes; c++) {
+            #pragma HLS UNROLL
+            sums[words - 1][c] = sum[c];
         }
     }
-    res.write(result);
+
+global_pool2d_results:
+    for (int t = 0; t < words; t++) {
+        #pragma HLS PIPELINE II=1 style=flp
+        res_T beat_out;
+        for (int c = 0; c < lanes; c++) {
+            #pragma HLS UNROLL
+            beat_out[c] = scaled<typename res_T::value_type, CONFIG_T>(sums[0][c]);
+        }
+        res.write(beat_out);
+        move_up<sum_T, words, lanes>(sums);
+    }
 }
 
 } // namespace ext

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hls4ml.model.attributes import Attribute
 
 from hls4ml_ext.layers.convolution.node import WINDOW_ATTRIBUTES, WindowMixin
@@ -10,8 +11,9 @@ from hls4ml_ext.layers.core.node import ExactLayer
 
 POOLING = [
     Attribute('op', value_type=str),  # 'max' or 'average'
-    Attribute('scale', value_type=int),  # stored integer of the factor after the sum
+    Attribute('scale', value_type=int),  # stored integer of the factor after the sum; 1 for a power of two
     Attribute('scale_frac', value_type=int),
+    Attribute('sum_width', value_type=int),  # bits of the sum
 ]
 
 
@@ -37,7 +39,7 @@ class ExactPooling2D(WindowMixin, ExactLayer):
     @property
     def products(self):
         scale = self.get_attr('scale')
-        widths = (self.get_attr('acc_width'), scale.bit_length() + 1)
+        widths = (self.get_attr('sum_width'), scale.bit_length())
         return [] if scale == 1 else [Products(self.lanes_out, widths)]
 
     @property
@@ -46,3 +48,26 @@ class ExactPooling2D(WindowMixin, ExactLayer):
 
     def last_input_of(self, i: int = 0):
         return self.window.last_input_of(self.channels // self.lanes_out, whole_pixel=False)
+
+
+class ExactGlobalPooling2D(ExactLayer):
+    """Pooling over the whole image: an accumulator for each channel, whose results go out behind the last pixel."""
+
+    kind = 'global_pool2d'
+    _expected_attributes = POOLING
+
+    @property
+    def cycles(self):
+        return self.input_beats() + self.n_beats
+
+    @property
+    def interval(self):
+        return 1
+
+    @property
+    def products(self):
+        scale = self.get_attr('scale')
+        return [] if scale == 1 else [Products(self.lanes_out, (self.get_attr('sum_width'), scale.bit_length()))]
+
+    def last_input_of(self, i: int = 0):
+        return np.full(self.n_beats, self.input_beats(i) - 1)

@@ -18,8 +18,7 @@ OPERATION = Operation(
         'qkeras.qpooling.QGlobalAveragePooling2D': lowering.lower_global_pooling('average'),
     },
     nodes=(hls.ExactPooling2D, hls.ExactGlobalPooling2D),
-    kernels=(hls.Pool2DKernel,),
-    templates=(hls.GlobalPoolingConfigTemplate, hls.GlobalPoolingFunctionTemplate),
+    kernels=(hls.Pool2DKernel, hls.GlobalPoolingKernel),
     headers=(Path(__file__).parent / 'nnet_pooling_ext.h',),
     unknown_to_hls4ml=('qkeras.qpooling.QAveragePooling2D', 'qkeras.qpooling.QGlobalAveragePooling2D'),
 )

@@ -1,19 +1,23 @@
-"""Lets hls4ml's Keras-3 parser read the QKeras layers that its Keras-2 parser knows.
+"""Lets hls4ml's Keras-3 parser read QKeras layers whose activation is a quantizer.
 
-hls4ml falls back to the Keras-2 parser for each of them, with a line of output, and fails on quantizers that are given as
-``activation``: QActivation has one always. These handlers call the same Keras-2 parser functions without either.
+hls4ml reads QKeras layers by its Keras-2 parser, which stops at quantizers that are given as ``activation``: QActivation has
+one always. The handler here calls the same functions of the Keras-2 parser, and converts the activation too. Every other
+layer is left to hls4ml, and all of them are once hls4ml has handlers of its own.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-LAYERS = {
-    'QDense': 'qkeras.qlayers.QDense',
-    'QActivation': 'qkeras.qlayers.QActivation',
-    'QConv2D': 'qkeras.qconvolutional.QConv2D',
-    'QDepthwiseConv2D': 'qkeras.qconvolutional.QDepthwiseConv2D',
-}
+from hls4ml_ext.layers.core.handler import SteppingBackHandler, register_handler
+
+LAYERS = (
+    'qkeras.qlayers.QDense',
+    'qkeras.qlayers.QActivation',
+    'qkeras.qconvolutional.QConv2D',
+    'qkeras.qconvolutional.QDepthwiseConv2D',
+)
+"""The layers that the handler reads, besides those that hls4ml has a handler for."""
 
 
 def _config_of(layer) -> dict:
@@ -24,12 +28,8 @@ def _config_of(layer) -> dict:
     for key in list(config):
         if key.endswith('_quantizer'):
             config[key] = quantizers.serialize(getattr(layer, key + '_internal', None))
-    if type(layer).__name__ == 'QActivation':
-        config['activation'] = (
-            quantizers.serialize(layer.activation) if hasattr(layer.activation, 'get_config') else layer.activation
-        )
-    else:
-        config['activation'] = 'linear'
+    is_activation = type(layer).__name__ == 'QActivation'
+    config['activation'] = quantizers.serialize(layer.activation) if is_activation else 'linear'
     return {'class_name': type(layer).__name__, 'config': config}
 
 
@@ -56,27 +56,27 @@ def _activation(layer, name, in_tensor: str, out_tensor: str, shape):
     return result
 
 
+class QuantizerHandler(SteppingBackHandler):
+    """Reads the layers of :data:`LAYERS` whose activation is a quantizer."""
+
+    def serves(self, layer):
+        return hasattr(layer.activation, 'get_config')
+
+    def handle(self, layer, in_tensors, out_tensors):
+        from hls4ml.converters.keras_v2_to_hls import layer_handlers
+
+        from_name, to_name = in_tensors[0].name, out_tensors[0].name
+        shapes = [list(t.shape) for t in in_tensors]
+        parse = layer_handlers[type(layer).__name__]
+        config, _ = parse(_config_of(layer), [from_name], shapes, _Reader(layer))
+        if type(layer).__name__ == 'QActivation':
+            config.update(input_keras_tensor_names=[from_name], output_keras_tensor_names=[to_name])
+            return (config,)
+        between = f'{to_name}_activation'
+        config.update(input_keras_tensor_names=[from_name], output_keras_tensor_names=[between])
+        return config, _activation(layer, f'{layer.name}_activation', between, to_name, out_tensors[0].shape[1:])
+
+
 def register_handlers():
-    """Registers the handlers, once."""
-    from hls4ml.converters.keras_v3._base import KerasV3LayerHandler, registry
-
-    if LAYERS['QActivation'] in registry:
-        return
-
-    class QKerasHandler(KerasV3LayerHandler):
-        handles = tuple(LAYERS.values())
-
-        def handle(self, layer, in_tensors, out_tensors):
-            from hls4ml.converters.keras_v2_to_hls import layer_handlers
-
-            from_name, to_name = in_tensors[0].name, out_tensors[0].name
-            shapes = [list(t.shape) for t in in_tensors]
-            parse = layer_handlers[type(layer).__name__]
-            config, _ = parse(_config_of(layer), [from_name], shapes, _Reader(layer))
-            activation = getattr(layer, 'activation', None)
-            if type(layer).__name__ == 'QActivation' or not hasattr(activation, 'get_config'):
-                config.update(input_keras_tensor_names=[from_name], output_keras_tensor_names=[to_name])
-                return (config,)
-            between = f'{to_name}_activation'
-            config.update(input_keras_tensor_names=[from_name], output_keras_tensor_names=[between])
-            return config, _activation(layer, f'{layer.name}_activation', between, to_name, out_tensors[0].shape[1:])
+    """Registers the handler, for the layers that hls4ml has none for."""
+    register_handler(LAYERS, QuantizerHandler())

@@ -60,12 +60,9 @@ def picture(path, width: float = 7, height: float = 4, **subplots):
         FigureCanvasAgg(fig)
         fig.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
         yield fig, fig.subplots(**subplots)
-        try:
-            with replacing(Path(path)) as unfinished:
-                # The version of matplotlib would be in the file; the date is not.
-                fig.savefig(unfinished, format='png', metadata={'Software': None})
-        except OSError as e:
-            raise ProjectError(f"picture '{path}' can't be written: {e.strerror or e}") from None
+        with replacing(Path(path), 'picture') as unfinished:
+            # The version of matplotlib would be in the file; the date is not.
+            fig.savefig(unfinished, format='png', metadata={'Software': None})
 
 
 def titled(ax, title: str, subtitle: str = ''):

@@ -204,15 +204,6 @@ def test_two_inputs(tmp_path):
         assert (np.asarray(hls_model.predict(x)).reshape(expected.shape) == expected).all()
 
 
-def test_too_many_consumers_of_a_stream(tmp_path):
-    model = branches((3, 4, 2), {f'b{i}': conv(f'b{i}') for i in range(8)}, group=8)
-    with pytest.raises(
-        hls4ml_ext.ConversionError, match='8 layers use its output, and hls4ml copies a stream at most 7 times'
-    ):
-        convert(model, tmp_path / 'p')
-    convert(model, tmp_path / 'p', io_type='io_parallel')
-
-
 def test_values_far_outside_saturate_in_hardware(tmp_path):
     """Keras's straight-through ``x + (q - x)`` loses q's bits for |x| beyond 2^24 steps; the hardware saturates."""
     model = branches((3, 4, 2), {'q': QActivation('quantized_bits(4,0,alpha=1)', name='a')})

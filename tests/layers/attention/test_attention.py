@@ -17,6 +17,7 @@ from qkeras import QActivation, QConv2D
 import hls4ml_ext
 from hls4ml_ext import ConversionError, FixedType, MultiHeadSelfAttention2D, ODEBlock, PrecisionError
 from hls4ml_ext.layers.attention.keras import _integer_softmax
+from hls4ml_ext.layers.attention.node import ExactReluAttention
 from hls4ml_ext.layers.attention.tables import IntegerSoftmax
 
 POSITIONS = ('relative', 'additive', None)
@@ -58,6 +59,36 @@ class TestHeads(ExactnessTest):
     }
     io_types = ('io_stream',)
     reuse_factors = ('mixed',)
+
+
+class TestFoldings:
+    """Every way to fold a core, in hardware: whole heads, one head, slices of a head; SIMD set by name."""
+
+    @pytest.mark.parametrize('kind', ATTENTIONS)
+    @pytest.mark.parametrize(('heads', 'dims'), [(4, 2), (2, 6)])
+    def test_equals_keras(self, heads, dims, kind, tmp_path):
+        shape = (3, 4, 5)
+        possible = ExactReluAttention.foldings(heads, dims)
+        layers, lanes = {}, {}
+        for i, (folding, position) in enumerate(itertools.product(possible, POSITIONS)):
+            if i % 2 == 0 or folding.simd < dims:
+                name = f'simd{folding.simd}_{position}'.lower()
+                layers[name] = attention(name, heads, dims, position=position, attention=kind, use_output_projection=False)
+                lanes[f'{name}.core'] = folding
+        config = {'LayerName': {name: {'SIMD': folding.simd} for name, folding in lanes.items()}}
+        model = branches(shape, layers)
+        hls_model = convert(model, tmp_path / 'project', hls_config=config)
+        nodes = {n.name: n for n in hls_model.get_layers()}
+        for name, folding in lanes.items():
+            assert (nodes[name].lanes_in(), nodes[name].lanes_out) == (folding.simd, folding.simd)
+            assert nodes[name].reuse == folding.reuse
+        assert_exact(model, hls_model, images(shape, 3), hardware_integers=True)
+
+    def test_simd_that_cuts_a_head(self):
+        """Lanes are heads with all of their dims, or some dims of one head."""
+        model = branches((3, 4, 5), {'a': attention('a', 4, 6)})
+        with pytest.raises(ConversionError, match="layer 'a.core': SIMD is 4. Use one of 1, 2, 3, 6, 12, 24"):
+            hls4ml_ext.convert(model, output_dir='unwritten', hls_config={'LayerName': {'a.core': {'SIMD': 4}}})
 
 
 class TestMaps(ExactnessTest):
@@ -167,45 +198,56 @@ class TestInNetwork(ExactnessTest):
 
     def test_skip_path_holds_an_image(self, tmp_path):
         """All of the image waits beside the first attention: the graph runs with the depths it was given, and no fewer."""
-        hls_model = convert(self.build(), tmp_path / 'project')
+        hls_model = convert(self.build(), tmp_path / 'project', reuse=4)
         depths = {name: v.pragma[1] for name, v in hls_model.output_vars.items()}
         skip = max(depths, key=depths.get)
-        assert 24 <= depths[skip] <= 28
+        image = beats(hls_model, skip)
+        assert image >= 24  # pixels
+        assert image <= depths[skip] <= image + 4
         assert runs_through(hls_model, depths)
-        assert not runs_through(hls_model, {**depths, skip: 21})
+        assert not runs_through(hls_model, {**depths, skip: image - 20})
+
+
+def beats(hls_model, tensor: str) -> int:
+    variable = hls_model.output_vars[tensor]
+    return int(np.prod(variable.shape)) // variable.type.n_elem
 
 
 def runs_through(hls_model, depths) -> bool:
-    """Whether one image passes the graph of streams of the given depths: moves token after token until nothing moves."""
+    """Whether one image passes the graph of streams of the given depths: moves beat after beat until nothing moves."""
     nodes = [n for n in hls_model.get_layers() if n.inputs and n.inputs != ['input']]
     source = next(n.outputs[0] for n in hls_model.get_layers() if n not in nodes)
     waiting = {tensor: 0 for n in hls_model.get_layers() for tensor in n.outputs}
-    n_tokens = 24
+    totals = {tensor: beats(hls_model, tensor) for tensor in waiting}
     fed, taken, made = 0, {n.name: [0] * len(n.inputs) for n in nodes}, {n.name: 0 for n in nodes}
     needs = {
-        n.name: [getattr(n, 'last_input_of', lambda i: np.arange(n_tokens))(i) for i in range(len(n.inputs))] for n in nodes
+        n.name: [getattr(n, 'last_input_of', lambda i, t=t: np.arange(totals[t]))(i) for i, t in enumerate(n.inputs)]
+        for n in nodes
     }
     moved = True
     while moved:
         moved = False
-        if fed < n_tokens and waiting[source] < depths[source]:
+        if fed < totals[source] and waiting[source] < depths[source]:
             fed, moved = fed + 1, True
             waiting[source] += 1
         for node in nodes:
             done = made[node.name]
             for i, tensor in enumerate(node.inputs):
                 last = needs[node.name][i]
-                while taken[node.name][i] <= (last[done] if done < len(last) else n_tokens) and waiting[tensor] > 0:
+                needed = last[done] if done < len(last) else totals[tensor]
+                while taken[node.name][i] <= needed and waiting[tensor] > 0:
                     waiting[tensor] -= 1
                     taken[node.name][i] += 1
                     moved = True
-            complete = done < n_tokens and all(t > last[done] for t, last in zip(taken[node.name], needs[node.name]))
+            complete = done < totals[node.outputs[0]] and all(
+                t > last[done] for t, last in zip(taken[node.name], needs[node.name])
+            )
             if complete and all(waiting[t] < depths[t] or t in hls_model.outputs for t in node.outputs):
                 made[node.name] += 1
                 moved = True
                 for tensor in node.outputs:
                     waiting[tensor] += 1
-    return all(count == n_tokens for count in made.values())
+    return all(made[n.name] == totals[n.outputs[0]] for n in nodes)
 
 
 class TestInODEBlock(ExactnessTest):
@@ -245,63 +287,6 @@ def test_worst_case_sums(value, tmp_path):
             result, context = node.result_type.range, contexts[node.name[: -len('.core')]] * 2.0**node.result_type.frac
             reached = context.max() / result.hi if value == 'highest' else context.min() / result.lo
             assert 0.4 < reached <= 1, node.name  # a type's range is up to twice that of the sums
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The hardware's facts
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def core_of(kind, reuse, height=3, width=5, position='relative'):
-    model = branches((height, width, 6), {'a': attention('a', 4, 8, attention=kind, position=position)})
-    hls_model = hls4ml_ext.convert(
-        model, output_dir='unwritten', hls_config={'Model': {}, 'LayerName': {'a.core': {'ReuseFactor': reuse}}}
-    )
-    return next(n for n in hls_model.get_layers() if n.name == 'a.core')
-
-
-@pytest.mark.parametrize(('reuse', 'heads', 'dims'), [(1, 1, 1), (2, 2, 1), (4, 4, 1), (8, 4, 2), (32, 4, 8)])
-def test_folding_and_cycles(reuse, heads, dims):
-    core = core_of('relu', reuse)
-    assert (core.get_attr('fold_heads'), core.get_attr('fold_dims')) == (heads, dims)
-    assert core.cycles == 15 + 15 * 15 * reuse
-    assert core.multipliers == 2 * 4 * 8 // reuse
-    assert core.macs == 2 * 15 * 15 * 32
-    assert core.settings['ReuseFactor'] == reuse
-    assert list(core.last_input_of()) == [14] * 15
-    softmax = core_of('softmax', reuse)
-    assert softmax.cycles == max(core.cycles, (15 * heads + 2) * 15)
-    assert softmax.multipliers == core.multipliers + 4 // heads
-    assert softmax.n_tokens == 15
-
-
-def test_buffers():
-    bits = core_of('relu', 2).buffer_bits
-    assert bits == {'queries': (15, 32 * 8), 'keys': (15, 32 * 8), 'values': (15, 32 * 8)}
-    assert core_of('relu', 2, position='additive').buffer_bits['keys'][1] > 32 * 8
-    bits = core_of('softmax', 2).buffer_bits
-    assert bits['logits'] == (15, 2 * 8)
-    assert bits['exponentials'] == (15, 2 * 12)
-
-
-def test_impossible_reuse_factor_is_rounded_down():
-    with pytest.warns(UserWarning, match="layer 'a.core': ReuseFactor 7 is not possible, using 4"):
-        assert core_of('relu', 7).reuse == 4
-
-
-def test_tables_live_in_memory():
-    pragmas = core_of('softmax', 8).pragmas()
-    names = {line.split('variable=')[1].split(' ')[0].rstrip('0123456789') for line in pragmas}
-    assert names == {'row_table', 'col_table', 'exp_table', 'reciprocal_table'}
-    assert all(('impl=bram' in line) == ('exp_' in line or 'reciprocal_' in line) for line in pragmas)
-    assert core_of('relu', 8, position=None).pragmas() == []
-
-
-def test_config_lists_the_parts():
-    model = branches((3, 3, 6), {'a': attention('a')})
-    names = hls4ml_ext.config_from_model(model)['LayerName']
-    assert {'a.qkv', 'a.core', 'a.out'} <= set(names)
-    assert names['a.core'] == {'Trace': False, 'ReuseFactor': 1, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
 
 
 @pytest.mark.parametrize('flags', [(), (cpp.HARDWARE_INTEGERS,)], ids=['native', 'ap_int'])

@@ -33,7 +33,7 @@ def adds():
 
         return build
 
-    return branches((3, 4, 3), {name: branch(name, q) for name, q in TYPES.items()}, group=3)
+    return branches((3, 4, 3), {name: branch(name, q) for name, q in TYPES.items()})
 
 
 def raw():

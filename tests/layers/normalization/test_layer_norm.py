@@ -138,20 +138,78 @@ def test_inside_an_ode_block(tmp_path):
     assert_exact(model, convert(model, tmp_path, reuse='mixed'), images((4, 3, 5), 6, INPUT))
 
 
-def test_cycles_multipliers_and_settings(tmp_path):
+def folded(n_chan, foldings):
+    """A model with a normalization for each number of SIMD, and its hls_config."""
+    layers = {f'simd{n}': QLayerNormalization(name=f'simd{n}') for n in foldings}
+    layers['no_gamma'] = QLayerNormalization(scale=False, name='no_gamma')
+    config = {f'simd{n}': {'SIMD': n} for n in foldings} | {'no_gamma': {'SIMD': foldings[0]}}
+    return branches((5, 4, n_chan), layers, INPUT), {'LayerName': config}
+
+
+@pytest.mark.parametrize('io_type', ['io_stream', 'io_parallel'])
+@pytest.mark.parametrize(('n_chan', 'foldings'), [(12, (1, 2, 3, 4, 6, 12)), (15, (5, 3, 1)), (7, (1, 7))])
+def test_any_number_of_lanes(n_chan, foldings, io_type, tmp_path):
+    """Beats of all widths, odd ones too, from one channel to all of them."""
+    model, config = folded(n_chan, foldings)
+    hls_model = convert(model, tmp_path, io_type, hls_config=config)
+    for n in foldings:
+        node = hls_model.graph[f'simd{n}']
+        assert (node.lanes_in(), node.lanes_out, node.reuse) == (n, n, n_chan // n)
+    assert_exact(model, hls_model, images((5, 4, n_chan), 4, INPUT), hardware_integers=True)
+
+
+def test_cycles_multipliers_memories_and_settings(tmp_path):
     model = branches((5, 7, 12), {'ln': QLayerNormalization(name='ln')}, INPUT)
     config = config_from_model(model)
-    assert config['LayerName']['ln'] == {'Trace': False, 'ReuseFactor': 1, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
+    settings = {'ReuseFactor': 1, 'SIMD': 12, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
+    assert config['LayerName']['ln'] == {'Trace': False, **settings}
+    del config['LayerName']['ln']['SIMD']
     config['LayerName']['ln'].update(ReuseFactor=4, WeightStorage='lutram', MultImpl='dsp')
     hls_model = convert(model, tmp_path, hls_config=config)
     node = hls_model.graph['ln']
-    assert node.cycles == (35 + 1) * 4
-    assert node.multipliers == 3 * 12 // 4 + 1
-    assert node.last_input_of().tolist() == [*range(1, 35), 34]
+    assert node.settings == {'ReuseFactor': 4, 'SIMD': 3, 'WeightStorage': 'lutram', 'MultImpl': 'dsp'}
+    assert (node.n_beats, node.cycles, node.interval) == (35 * 4, (35 + 1) * 4, 1)
+    assert node.multipliers == 3 * 3 + 1
+    assert node.macs == 35 * 12 * 3
+    beats = np.arange(35 * 4)
+    assert (node.last_input_of() == np.minimum(beats + 4, 35 * 4 - 1)).all()
+    memories = {m.name: (m.kind, m.words, m.lanes, m.width, m.impl) for m in node.memories}
+    assert memories == {
+        'table': ('rom', 768, 1, 12, 'lutram'),
+        'gamma': ('rom', 4, 3, 8, 'lutram'),
+        'beta': ('rom', 4, 3, 8, 'lutram'),
+        'pixel': ('ram', 4, 3, 8, 'lutram'),
+    }
     quietly(hls_model.write)
-    source = (tmp_path / 'firmware' / 'myproject.cpp').read_text()
+    source = (tmp_path / 'firmware' / 'parameters.h').read_text()
     for name in 'rgb':
         assert f'#pragma HLS BIND_STORAGE variable={name}{node.index} type=rom_1p impl=lutram' in source
+    assert '#pragma HLS BIND_STORAGE variable=pixel type=ram_s2p impl=lutram' in source
+
+
+def test_widths_of_the_products(tmp_path):
+    """The square of the sum; x^2, d / sqrt(v), and gamma * y where there is a gamma."""
+    model, config = folded(12, (3,))
+    hls_model = convert(model, tmp_path, hls_config=config)
+    with_gamma, without = (hls_model.graph[name].products for name in ('simd3', 'no_gamma'))
+    assert [(p.count, p.widths) for p in with_gamma] == [(1, (12, 12)), (3, (8, 8)), (3, (13, 26)), (3, (8, 8))]
+    assert with_gamma[:3] == without
+    assert hls_model.graph['no_gamma'].multipliers == 2 * 3 + 1
+    assert [m.words for m in hls_model.graph['no_gamma'].memories] == [768, 1, 4, 4]
+    # All have factors of more than 4 bits.
+    assert [p.uses_dsp for p in with_gamma] == [True] * 4
+    hls_model = convert(model, tmp_path, hls_config={'LayerName': {'simd3': {'SIMD': 3, 'MultImpl': 'lut'}}})
+    assert not any(p.uses_dsp for p in hls_model.graph['simd3'].products)
+
+
+def test_a_folding_that_does_not_divide(tmp_path):
+    model, _ = folded(12, (1,))
+    for settings, message in (
+        ({'SIMD': 5}, 'SIMD is 5. Use one of 1, 2, 3, 4, 6, 12'),
+        ({'SIMD': 4, 'PE': 2}, 'PE is 2. Use'),
+    ):
+        with pytest.raises(ConversionError, match=f"layer 'simd1': {message}"):
+            convert(model, tmp_path, hls_config={'LayerName': {'simd1': settings}})
 
 
 @pytest.mark.skipif(cpp.clang_tidy() is None, reason='needs clang-tidy')

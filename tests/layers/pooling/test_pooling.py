@@ -3,8 +3,9 @@
 import itertools
 
 import keras
+import numpy as np
 import pytest
-from exactness import ExactnessTest, branches, convert
+from exactness import INPUT, ExactnessTest, assert_exact, branches, convert, images
 from qkeras import QActivation, QAveragePooling2D, QGlobalAveragePooling2D
 
 import hls4ml_ext
@@ -80,6 +81,63 @@ class TestAveragePooling(ExactnessTest):
         'global-2x3': lambda: global_average_poolings((2, 3, 1)),
     }
     hardware_integers = True
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lanes of global pooling
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def behind(simd, pool, name):
+    """A global pooling behind a layer of so many lanes, which it takes over."""
+    norm = hls4ml_ext.QLayerNormalization(INPUT, name=f'{name}_norm')
+    return [norm, QActivation('quantized_bits(8,3,alpha=1)', name=f'{name}_q'), pool]
+
+
+def on_lanes(shape, lanes):
+    """Average and maximum of an image, on beats of each of the lanes, and the settings for them."""
+    layers, config = {}, {}
+    for n in lanes:
+        average = QGlobalAveragePooling2D(average_quantizer='quantized_bits(8,-2,alpha=1)', name=f'average{n}')
+        layers[f'average{n}'] = behind(n, average, f'average{n}')
+        layers[f'max{n}'] = behind(n, keras.layers.GlobalMaxPooling2D(keepdims=True, name=f'max{n}'), f'max{n}')
+        config |= {f'{op}{n}_norm': {'SIMD': n} for op in ('average', 'max')}
+    return branches(shape, layers), {'LayerName': config}
+
+
+@pytest.mark.parametrize('io_type', ['io_stream', 'io_parallel'])
+@pytest.mark.parametrize(('shape', 'lanes'), [((3, 5, 12), (1, 2, 3, 4, 6, 12)), ((1, 1, 15), (5, 3)), ((3, 2, 7), (1, 7))])
+def test_global_pooling_on_any_number_of_lanes(shape, lanes, io_type, tmp_path):
+    model, config = on_lanes(shape, lanes)
+    hls_model = convert(model, tmp_path / 'p', io_type, hls_config=config)
+    n_pixels, n_chan = shape[0] * shape[1], shape[2]
+    for n in lanes:
+        for op in ('average', 'max'):
+            node = hls_model.graph[f'{op}{n}']
+            assert (node.lanes_in(), node.lanes_out, node.n_beats) == (n, n, n_chan // n)
+            assert (node.cycles, node.interval) == ((n_pixels + 1) * n_chan // n, 1)
+            assert (node.last_input_of() == np.full(n_chan // n, n_pixels * n_chan // n - 1)).all()
+            assert node.multipliers == (n if op == 'average' else 0)
+    assert_exact(model, hls_model, images(shape, 4), hardware_integers=True)
+
+
+def test_widths_of_the_product_of_an_average(tmp_path):
+    """A sum of 15 numbers of 8 bits has 12; the quantizer rounds 1/15 to 34/512, which is 17/256."""
+    model, config = on_lanes((3, 5, 12), (4,))
+    (products,) = convert(model, tmp_path / 'p', hls_config=config).graph['average4'].products
+    assert (products.count, products.widths) == (4, (12, 5))
+
+
+def test_a_power_of_two_needs_no_multiplier(tmp_path):
+    model = branches((4, 8, 6), {'pool': keras.layers.GlobalAveragePooling2D(name='pool')})
+    hls_model = convert(model, tmp_path / 'p')
+    assert hls_model.graph['pool'].products == []
+    assert hls_model.graph['pool'].multipliers == 0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Refusals
+# ---------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

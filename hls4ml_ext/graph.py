@@ -1,0 +1,64 @@
+"""hls4ml's model, which looks before it leaps into C++."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from hls4ml.model import ModelGraph
+
+from hls4ml_ext.errors import ExtError, ProjectError
+
+
+class ExactModelGraph(ModelGraph):
+    """What :func:`hls4ml_ext.convert` returns: a ``ModelGraph`` whose ``predict`` and ``trace`` don't end the process.
+
+    The C++ that hls4ml writes calls ``exit`` if a file of weights is missing, and reads beyond arrays that are too small.
+    """
+
+    def _get_top_function(self, x):
+        check_runnable(self)
+        self._check_sizes(x)
+        return super()._get_top_function(x)
+
+    def _check_sizes(self, x):
+        variables = self.get_input_variables()
+        arrays = [x] if len(variables) == 1 else x
+        if len(arrays) != len(variables):
+            raise ExtError(f'the model has {len(variables)} inputs: give a list with an array for each')
+        for array, variable in zip(arrays, variables):
+            if not isinstance(array, np.ndarray):
+                continue  # hls4ml says so
+            n, rest = divmod(array.size, variable.size())
+            one = len(variables) == 1 and n == 1
+            if rest or (not one and len(array) != n):
+                shape = tuple(variable.shape)
+                raise ExtError(f'images of shape {array.shape[1:]}; the model wants {shape} for {variable.name}')
+
+
+def check_hls_model(hls_model):
+    """Raises :class:`ExtError` unless `hls_model` is an hls4ml model."""
+    if not isinstance(hls_model, ModelGraph):
+        raise ExtError(f'a {type(hls_model).__name__} was given where a model from hls4ml_ext.convert is wanted')
+
+
+def check_runnable(hls_model):
+    """Raises unless the C simulation of a model can run.
+
+    Raises:
+        ExtError: if it is no hls4ml model.
+        ProjectError: if it hasn't been compiled, or files of its project are missing.
+    """
+    check_hls_model(hls_model)
+    if hls_model._top_function_lib is None:
+        raise ProjectError('the model has not been compiled. Do it: hls4ml_ext.compile(hls_model)')
+    firmware = os.path.join(hls_model.config.get_output_dir(), 'firmware')
+    files = [firmware]
+    if hls_model.config.get_writer_config().get('WriteWeightsTxt', True):  # else the weights are in the library
+        files += [os.path.join(firmware, 'weights', f'{w.name}.txt') for w in hls_model.get_weight_variables()]
+    for file in files:
+        if not os.path.exists(file):
+            raise ProjectError(
+                f"'{file}' is missing: the project was deleted or moved after it was compiled. "
+                'Compile it again: hls4ml_ext.compile(hls_model)'
+            )
