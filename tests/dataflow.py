@@ -1,7 +1,7 @@
 """A simulation of dataflow graphs, cycle by cycle and beat by beat: FIFOs that fill up, pipelines that stall.
 
-It runs :class:`~hls4ml_ext.layers.core.schedule.Process` descriptions of a graph, each as a machine that knows nothing of
-any schedule: it takes beats when they are there, works, moves its pipeline, and waits while its output is full.
+It runs the :class:`~hls4ml_ext.layers.core.schedule.Process` descriptions of a graph, each as a machine that knows nothing
+of any schedule: it takes beats when they are there, works, moves its pipeline, and waits while its output is full.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Machine:
     enters a pipeline. Beats that the next result needs come while it works on this one, except the last of them.
 
     Args:
-        process: What it is; its interval is rounded up.
+        process: What it is. Of an interval that is no integer, each beat gets its share in whole cycles.
         stalls: Whether its pipeline keeps its results while an input is missing.
         images: How many images it computes.
     """
@@ -54,7 +54,6 @@ class Machine:
     taken: list = field(default_factory=list)
     result: int = 0  # the next
     work: int = 0  # cycles left for it, once it has all inputs
-    waited: dict = field(default_factory=dict)
     finished: list = field(default_factory=list)  # cycle of the last beat of each image
 
     def __post_init__(self):
@@ -62,8 +61,6 @@ class Machine:
         self.depth = process.depths[-1]
         self.pipeline = deque([False] * self.depth)
         self.needed = [np.asarray(n) for n in process.needed]
-        self.interval = int(np.ceil(process.interval - 1e-9))
-        self.input_interval = int(np.ceil(process.input_interval - 1e-9))
         self.delay = int(np.ceil(process.delay - 1e-9))
         self._begin()
 
@@ -123,13 +120,14 @@ class Machine:
                 for i in wanted:
                     fifos[process.inputs[i]].change -= 1
                     self.taken[i] += 1
-                self.pause, moved = self.input_interval, True
+                self.pause, moved = _share(process.input_interval, max(self.taken)), True
             else:
                 missing = True
         elif self.pause:
             moved = True
         if not self.ready and self.result < process.n_beats and self._complete(self.result):
-            self.ready, self.work = True, self.interval + (self.delay if self.result == 0 else 0)
+            self.ready = True
+            self.work = _share(process.interval, self.result) + (self.delay if self.result == 0 else 0)
         if not self.ready:
             return moved, False, missing and not busy
         self.work -= 1
@@ -158,13 +156,18 @@ class Machine:
         return wanted
 
 
+def _share(interval: float, number: int) -> int:
+    """Cycles of beat `number`."""
+    return int(np.ceil((number + 1) * interval - 1e-6)) - int(np.ceil(number * interval - 1e-6))
+
+
 @dataclass
 class Run:
     """What came out.
 
     Attributes:
-        finished: For each image the cycle in which the last beat of the last output left; fewer than the images of a run
-            that got stuck.
+        finished: For each image the cycle in which the last beat of the last output left; fewer of them than images if the
+            run got stuck.
     """
 
     finished: list[int]
@@ -203,14 +206,17 @@ def simulate(processes, depths: dict[str, int], outputs, images: int = 1, stalls
 
 
 def _with_fronts(process, machines, fifos, stalls, images):
-    """A process with several pipelines becomes several processes, with FIFOs of depth 2 between them."""
+    """A process with several pipelines becomes several processes, with FIFOs of depth 2 between them.
+
+    The cycle in which a beat is taken is one of those of a pipeline in front, which does no other work.
+    """
     inputs = list(process.inputs)
     for level, depth in enumerate(process.depths[:-1]):
         for i, name in enumerate(inputs):
             n = process.input_beats[i]
             front = replace(
                 process, inputs=(name,), outputs=(f'{name}|{process.outputs[0]}|{level}',), n_beats=n,
-                needed=(np.arange(n),), input_beats=(n,), interval=1, input_interval=1, delay=0, depths=(depth,),
+                needed=(np.arange(n),), input_beats=(n,), interval=1, input_interval=1, delay=0, depths=(depth - 1,),
             )  # fmt: skip
             machines.append(Machine(front, stalls, images))
             inputs[i] = front.outputs[0]

@@ -1,23 +1,24 @@
 """When the beats of a dataflow graph move: the latency of a graph, and the depths that its FIFOs need.
 
 A process takes beats from its inputs and gives beats, one behind the other. Beat j of its output needs the beats up to
-``needed[j]`` of each input, and ``interval`` cycles of work; then it travels through a pipeline of some depth. One that
-*stalls* keeps its results inside while an input is missing: a result leaves it when enough later work has entered it.
+``needed[j]`` of each input, and ``interval`` cycles of work; then it travels through a pipeline of some depth. A pipeline
+that *stalls* keeps its results inside while an input is missing: a result leaves it when enough later work has entered it.
 Kernels ask for pipelines that flush (``style=flp``), but FIFOs are deep enough for either.
 
 A schedule says for each beat when it is given and when it is taken. If a schedule respects all of these rules, and no FIFO
 ever holds more beats in it than its depth, then processes that simply run when they can are never later than the schedule
 (a dataflow graph is monotonic: nothing that comes earlier makes anything else come later). So the depths that one schedule
 needs rule out deadlock and lost throughput. See Wiggers, Bekooij and Smit, "Efficient computation of buffer capacities for
-cyclo-static dataflow graphs" (DAC 2007). The schedule here is the latest one that delays no result.
+cyclo-static dataflow graphs" (DAC 2007). The schedule here gives beats just in time.
 
 Times are cycles: a beat given at t can be taken from then on, and the work that takes it is done at t + interval.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from math import ceil
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, floor
 
 import numpy as np
 
@@ -28,6 +29,43 @@ COPY_DEPTH = 2
 
 MIN_DEPTH = 2
 """Of a FIFO, so that it takes a beat and gives one in the same cycle."""
+
+
+class Pipeline:
+    """A pipeline between work and its results.
+
+    Args:
+        depth: In cycles.
+        clock: When the work for each result is done, in cycles during which the pipeline moves.
+        interval: Cycles of work for a result, which no missing input interrupts.
+    """
+
+    def __init__(self, depth: int, clock: np.ndarray, interval: float = 1):
+        self.depth = depth
+        out, last = clock + depth, len(clock) - 1
+        # A pipeline that stalls moves when work is done: which work moves a result out, and how long before it is done?
+        # At the end of an image it moves by itself: then it is how long after the last work, a negative number.
+        self.pushed_by = np.minimum(np.searchsorted(clock, out), last)
+        self.before = np.where(out > clock[last], clock[last] - out, np.minimum(clock[self.pushed_by] - out, interval - 1))
+
+    def leaves(self, times: np.ndarray, stalls: bool) -> np.ndarray:
+        """When results leave the pipeline, given when the work for them is done."""
+        flushed = times + self.depth
+        return np.maximum(flushed, times[self.pushed_by] - self.before) if stalls else flushed
+
+    def enters(self, deadlines: np.ndarray, stalls: bool, earliest: np.ndarray) -> np.ndarray:
+        """The latest times at which work can be done for its results to keep deadlines, which never decrease.
+
+        Args:
+            earliest: The earliest times. The first results wait in a stalling pipeline for those that push them out; they
+                are no closer to these than in the earliest schedule, so that nothing piles up in front of the pipeline.
+        """
+        times = deadlines - self.depth
+        if stalls:
+            np.minimum.at(times, self.pushed_by, deadlines + self.before)
+            first = self.pushed_by[0]
+            times[:first] = np.minimum(times[:first], times[first] - (earliest[first] - earliest[:first]))
+        return times
 
 
 @dataclass(frozen=True)
@@ -56,15 +94,25 @@ class Process:
     input_interval: float = 1
     delay: float = 0
     depths: tuple[int, ...] = (0,)
-    done: np.ndarray = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
-        # When its work for each beat is done, in cycles after the work for the first one, if nothing keeps it waiting.
+    @cached_property
+    def done(self) -> np.ndarray:
+        """When the work for each beat is done, in cycles after that for the first one, if nothing keeps it waiting."""
         pace = np.full(self.n_beats, float(self.interval))
         pace[0] = 0
         for needed in self.needed:
             pace[1:] = np.maximum(pace[1:], np.diff(needed) * self.input_interval)
-        object.__setattr__(self, 'done', np.cumsum(pace))
+        return np.cumsum(pace)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipeline that does the work."""
+        return Pipeline(self.depths[-1], self.done, self.interval)
+
+    @cached_property
+    def fronts(self) -> list[list[Pipeline]]:
+        """For each input the pipelines in front."""
+        return [[Pipeline(depth, np.arange(n)) for depth in self.depths[:-1]] for n in self.input_beats]
 
     @property
     def lead(self) -> float:
@@ -82,11 +130,6 @@ class Process:
     def cycles(self) -> float:
         """Cycles for one image, if nothing keeps it waiting, without the depths of its pipelines."""
         return self.lead + self.done[-1] + self.rest
-
-    @property
-    def beats_inside(self) -> int:
-        """Results that are in the pipeline that does the work."""
-        return ceil(self.depths[-1] / max(self.interval, 1))
 
 
 def processes_of(graph) -> list[Process]:
@@ -127,39 +170,6 @@ def process_of(node: ExactLayer) -> Process:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def leaves(done: np.ndarray, depth: int, beats: int, stalls: bool) -> np.ndarray:
-    """When results leave a pipeline.
-
-    Args:
-        done: When they would without it.
-        depth: Of the pipeline, in cycles.
-        beats: Results that are inside at a time.
-        stalls: Whether it keeps them until more work comes; at the end of an image it does not.
-    """
-    times = done + depth
-    if stalls and beats:
-        later = np.minimum(np.arange(len(done)) + beats, len(done) - 1)
-        times = np.maximum(times, done[later])
-    return times
-
-
-def enters(deadlines: np.ndarray, depth: int, beats: int, stalls: bool, earliest: np.ndarray) -> np.ndarray:
-    """The latest times for :func:`leaves` to keep deadlines, which never decrease.
-
-    Args:
-        earliest: The earliest times. The first results wait in a stalling pipeline for those that push them out; they are
-            no closer to these than in the earliest schedule, so that nothing piles up in front of the pipeline.
-    """
-    done = deadlines - depth
-    if stalls and beats:
-        last = len(done) - 1
-        first = min(beats, last)
-        done[beats:] = np.minimum(done[beats:], deadlines[: max(last + 1 - beats, 0)])
-        done[-1] = min(done[-1], deadlines[max(last - beats, 0)])
-        done[:first] = np.minimum(done[:first], done[first] - (earliest[first] - earliest[:first]))
-    return done
-
-
 def latency(processes: list[Process], outputs, stalls: bool = False) -> int:
     """Cycles from the first beat that enters a graph, at one beat a cycle, to the last beat of its outputs."""
     given = earliest(processes, None, stalls)[0]
@@ -183,17 +193,17 @@ def earliest(processes, period: float | None, stalls: bool):
         work = _work(process, arrivals, _begin(process, arrivals, period, stalls), stalls)
         works.append(work)
         for name in process.outputs:
-            given[name] = leaves(work, process.depths[-1], process.beats_inside, stalls)
+            given[name] = process.pipeline.leaves(work, stalls)
     return given, works
 
 
 def _work(process, arrivals, begin: float, stalls: bool) -> np.ndarray:
     """When the work for each beat is done, if the process takes its first input at `begin`."""
     ready = np.full(process.n_beats, float(begin))
-    for times, needed in zip(arrivals, process.needed):
+    for times, needed, fronts in zip(arrivals, process.needed, process.fronts):
         times = np.maximum(times, begin)
-        for depth in process.depths[:-1]:
-            times = leaves(times, depth, depth, stalls)
+        for pipeline in fronts:
+            times = pipeline.leaves(times, stalls)
         taken = np.arange(len(times)) * process.input_interval
         times = np.maximum.accumulate(times - taken) + taken
         ready = np.maximum(ready, times[needed])
@@ -203,8 +213,8 @@ def _work(process, arrivals, begin: float, stalls: bool) -> np.ndarray:
 
 def _begin(process, arrivals, period, stalls) -> float:
     """When a process takes its first input: as soon as it is there, or later if it then had to wait for too long."""
-    soon = float(min((times[0] for times in arrivals), default=0))
-    late = float(max((times[-1] for times in arrivals), default=0))
+    soon = floor(min((times[0] for times in arrivals), default=0))
+    late = ceil(max((times[-1] for times in arrivals), default=0))
 
     def fits(begin):
         return _work(process, arrivals, begin, stalls)[-1] + process.rest + process.depths[-1] - begin <= period
@@ -218,8 +228,8 @@ def _begin(process, arrivals, period, stalls) -> float:
 
 
 @dataclass(frozen=True)
-class Latest:
-    """The latest schedule in which no result is later than in the earliest.
+class Schedule:
+    """When beats move.
 
     Attributes:
         given: Stream -> times at which its beats are given.
@@ -230,34 +240,42 @@ class Latest:
     taken: list[list[np.ndarray]]
 
 
-def latest(processes: list[Process], outputs, period: float | None = None, stalls: bool = True) -> Latest:
-    """The latest schedule; see :func:`earliest`. Beats are given just in time, and taken as soon as there is room."""
-    given, works = earliest(processes, period, stalls)
-    soonest, deadlines = given, {name: given[name] for name in outputs}
+def just_in_time(processes: list[Process], outputs, period: float | None = None, stalls: bool = True) -> Schedule:
+    """A schedule in which no result is later than in the earliest one, and no beat is given before it can be taken.
+
+    A process takes a beat when it is there and the result before the one that needs it is done, or sooner if it has to for
+    its results to be in time. From the outputs backwards, work is done as late as those who take its results allow.
+
+    Args:
+        outputs: The streams that leave the graph.
+        period, stalls: See :func:`earliest`.
+    """
+    soonest, works = earliest(processes, period, stalls)
+    due = {name: soonest[name] for name in outputs}
+    limits: list[list[np.ndarray]] = [[] for _ in processes]
     for number in reversed(range(len(processes))):
         process = processes[number]
         # A stream that nobody reads is no constraint.
-        due = np.min([deadlines.get(name, given[name]) for name in process.outputs], axis=0)
-        work = enters(due, process.depths[-1], process.beats_inside, stalls, works[number])
+        wanted = np.min([due.get(name, soonest[name]) for name in process.outputs], axis=0)
+        work = process.pipeline.enters(wanted, stalls, works[number])
         work = _no_sooner(work, process.done)
         if period is not None:
             left = process.done[-1] - process.done
-            work = np.minimum(work, work[0] - process.lead + period - process.depths[-1] - process.rest - left)
-            work = _no_sooner(work, process.done)
+            end = work[0] - process.lead + period - process.depths[-1] - process.rest
+            work = _no_sooner(np.minimum(work, end - left), process.done)
         works[number] = work = np.maximum(work, works[number])
         for i, name in enumerate(process.inputs):
-            last = _taken_last(process, i, work, stalls, soonest[name])
-            deadlines[name] = np.minimum(last, deadlines.get(name, np.inf))
+            limits[number].append(_taken_last(process, i, work, stalls, soonest[name]))
+            taken = _taken(process, i, work, period, soonest[name], limits[number][i])
+            due[name] = np.minimum(taken, due.get(name, np.inf))
     given = {
-        name: leaves(work, process.depths[-1], process.beats_inside, stalls)
-        for process, work in zip(processes, works)
-        for name in process.outputs
+        name: process.pipeline.leaves(work, stalls) for process, work in zip(processes, works) for name in process.outputs
     }
-    taken = []
-    for process, work in zip(processes, works):
-        begin = -np.inf if period is None else work[-1] + process.rest + process.depths[-1] - period
-        taken.append([_taken(process, i, work, begin, given[n], deadlines[n]) for i, n in enumerate(process.inputs)])
-    return Latest(given, taken)
+    taken = [
+        [_taken(process, i, works[k], period, given[name], limits[k][i]) for i, name in enumerate(process.inputs)]
+        for k, process in enumerate(processes)
+    ]
+    return Schedule(given, taken)
 
 
 def _no_sooner(deadlines: np.ndarray, done: np.ndarray) -> np.ndarray:
@@ -273,19 +291,21 @@ def _taken_last(process, i: int, work, stalls: bool, soonest) -> np.ndarray:
     times = np.empty(len(number))
     times[: len(used)] = work[result] - process.interval - process.delay - (needed[result] - used) * process.input_interval
     times[len(used) :] = work[-1] + (number[len(used) :] - needed[-1] - 1) * process.input_interval
-    for depth in reversed(process.depths[:-1]):
-        times = enters(times, depth, depth, stalls, soonest)
+    for pipeline in reversed(process.fronts[i]):
+        times = pipeline.enters(times, stalls, soonest)
     return np.minimum.accumulate(times[::-1])[::-1]
 
 
-def _taken(process, i: int, work, begin: float, given, deadlines) -> np.ndarray:
-    """When beats of input `i` are taken: when they are there and the result before the one that needs them is done."""
+def _taken(process, i: int, work, period, given, limits) -> np.ndarray:
+    """When beats of input `i` are taken; see :func:`just_in_time`."""
     needed, number = process.needed[i], np.arange(process.input_beats[i])
     result = np.searchsorted(needed, number)
-    after = np.where(result == 0, begin, work[np.maximum(result, 1) - 1])
+    # The first result has to wait for the image before.
+    begin = -np.inf if period is None else work[-1] + process.rest + process.depths[-1] - period
+    after = np.where(result == 0, begin, work[np.maximum(result, 1) - 1] - sum(process.depths[:-1]))
     spacing = number * process.input_interval
     times = np.maximum.accumulate(np.maximum(given, after) - spacing) + spacing
-    return np.minimum(times, deadlines)
+    return np.minimum(times, limits)
 
 
 def dependence(processes: list[Process], source: str, output: str, stalls: bool = True) -> np.ndarray:
@@ -293,13 +313,13 @@ def dependence(processes: list[Process], source: str, output: str, stalls: bool 
     needs: dict[str, np.ndarray] = {}
     for process in processes:
         need = np.arange(process.n_beats) if source in process.outputs else np.zeros(process.n_beats, int)
-        for name, needed in zip(process.inputs, process.needed):
-            times = needs[name]
-            for depth in process.depths[:-1]:
-                times = leaves(times, 0, depth, stalls)
-            need = np.maximum(need, times[needed])
+        for name, needed, fronts in zip(process.inputs, process.needed, process.fronts):
+            last = needs[name]
+            for pipeline in fronts if stalls else []:
+                last = last[pipeline.pushed_by]
+            need = np.maximum(need, last[needed])
         for name in process.outputs:
-            needs[name] = leaves(need, 0, process.beats_inside, stalls)
+            needs[name] = need[process.pipeline.pushed_by] if stalls else need
     return needs[output]
 
 
@@ -308,24 +328,30 @@ def dependence(processes: list[Process], source: str, output: str, stalls: bool 
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def fifo_depths(processes: list[Process], outputs, period: float | None = None, stalls: bool = True) -> dict[str, int]:
+def fifo_depths(
+    processes: list[Process], outputs, period: float | None = None, stalls: bool | None = None
+) -> dict[str, int]:
     """Stream -> beats that its FIFO has to hold.
 
     Args:
         outputs: The streams that leave the graph.
         period: Cycles from one image to the next; None for one image.
-        stalls: Whether pipelines stall.
+        stalls: Whether pipelines stall; None: whether they do or not.
     """
-    schedule = latest(processes, outputs, period, stalls)
+    if stalls is None:
+        either = [fifo_depths(processes, outputs, period, stalls) for stalls in (False, True)]
+        return {name: max(depths[name] for depths in either) for name in either[0]}
+    schedule = just_in_time(processes, outputs, period, stalls)
     depths = dict.fromkeys(schedule.given, MIN_DEPTH)
     for process, taken in zip(processes, schedule.taken):
         for name, times in zip(process.inputs, taken):
             # Just before a beat is taken, all that have been given wait, except those that were taken before.
-            given, number = schedule.given[name], np.arange(len(times))
-            waiting, image = -number, 0
-            while given[0] + image * (period or 0) <= times[-1] and (image == 0 or period):
-                waiting = waiting + np.searchsorted(given + image * (period or 0), times + 1e-6, 'right')
-                image += 1
+            given, waiting = schedule.given[name], -np.arange(len(times))
+            while True:
+                waiting = waiting + np.searchsorted(given, times + 1e-6, 'right')
+                if period is None or given[0] + period > times[-1]:
+                    break
+                given = given + period  # those of the next image
             # The next beat can come in the very cycle in which this one goes.
             depths[name] = max(int(waiting.max()) + 1, MIN_DEPTH)
     return depths

@@ -12,7 +12,7 @@ from hls4ml.model.types import Serializable
 from hls4ml_ext.fixed import FixedType, Range
 from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.node import ExactLayer, pipeline_depth
-from hls4ml_ext.layers.core.schedule import Process, dependence, earliest, fifo_depths, latest, processes_of
+from hls4ml_ext.layers.core.schedule import Process, dependence, earliest, fifo_depths, just_in_time, processes_of
 
 STORAGE = ('auto', 'uram', 'bram', 'lutram')
 
@@ -113,7 +113,7 @@ class ExactODEBlock(ExactLayer):
         return self.lanes_out
 
     @cached_property
-    def _processes(self) -> list[Process]:
+    def processes(self) -> list[Process]:
         """The processes of one evaluation: reading the state, those of the dynamics, the update."""
         sub, words = self.get_attr('dynamics'), self.n_beats
         (source,) = sub.graph.inputs
@@ -137,13 +137,13 @@ class ExactODEBlock(ExactLayer):
     @cached_property
     def held_depth(self) -> int:
         """Words of the state that wait for their slopes."""
-        return fifo_depths(self._processes, ['next'])['held']
+        return fifo_depths(self.processes, ['next'])['held']
 
     @cached_property
     def _evaluation(self) -> tuple[np.ndarray, np.ndarray]:
         """When the words of the state are read in an evaluation, and when those of the next are written."""
-        written = earliest(self._processes, None, False)[0]['next']
-        read = latest(self._processes, ['next'], stalls=False).given['held']
+        written = earliest(self.processes, None, False)[0]['next']
+        read = just_in_time(self.processes, ['next'], stalls=False).given['held']
         return read, written
 
     @property
@@ -157,7 +157,7 @@ class ExactODEBlock(ExactLayer):
 
     def last_input_of(self, i: int = 0):
         if self.evaluations == 1:
-            return dependence(self._processes, 'held', 'next', stalls=False)
+            return dependence(self.processes, 'held', 'next', stalls=False)
         return np.full(self.n_beats, self.n_beats - 1)
 
     # The block takes its input during the first evaluation and gives its output during the last.
@@ -184,7 +184,7 @@ class ExactODEBlock(ExactLayer):
     def pipeline_depths(self):
         if self.evaluations > 1:  # it has the whole image inside before it gives the first result
             return (0,)
-        stalled = dependence(self._processes, 'held', 'next', stalls=True)
+        stalled = dependence(self.processes, 'held', 'next', stalls=True)
         return (int((stalled - self.last_input_of()).max()), 0)
 
     # ------------------------------------------------------------------ costs

@@ -159,7 +159,12 @@ def test_it_is_one_node_with_one_call(tmp_path):
     calls = [line for line in top.splitlines() if line.strip().startswith('ode_block')]
     assert len(calls) == 1
     parameters = (path / 'parameters.h').read_text()
-    assert parameters.count('nnet::ext::depthwise<') == 1  # one copy of the dynamics
+    assert parameters.count('nnet::ext::depthwise<') == 1
+    # The evaluations call one instance: a loop of two, and one more since their number is odd or none since it is even.
+    node = hls_model.graph['ode']
+    assert node.evaluations == 36
+    assert parameters.count(f'ode_evaluate{node.index}(data, ') == 2
+    assert f'#pragma HLS ALLOCATION function instances=ode_evaluate{node.index} limit=1' in parameters
 
 
 def test_layers_inside_are_configured_by_name(tmp_path):
@@ -176,30 +181,85 @@ def test_layers_inside_are_configured_by_name(tmp_path):
         assert f'variable=w{conv.index} type=rom_1p impl=bram' in parameters and 'mult_dsp' in parameters
 
 
-@pytest.mark.parametrize('storage', ['uram', 'bram', 'lutram'])
+@pytest.mark.parametrize('storage', ['auto', 'uram', 'bram', 'lutram'])
 def test_state_storage(tmp_path, storage):
-    _, path = firmware(
+    hls_model, path = firmware(
         model_of(block(name='ode')), tmp_path / 'p', hls_config={'LayerName': {'ode': {'StateStorage': storage}}}
     )
-    assert f'variable=x type=ram_2p impl={storage}' in (path / 'parameters.h').read_text()
+    chosen = 'lutram' if storage == 'auto' else storage  # 20 pixels of 3 channels, one at a time
+    assert f'variable=x type=ram_s2p impl={chosen}' in (path / 'parameters.h').read_text()
+    assert {m.impl for m in hls_model.graph['ode'].memories} == {chosen}
 
 
 def test_unknown_state_storage():
-    with pytest.raises(ConversionError, match="layer 'ode': StateStorage is 'ddr'. Use one of uram, bram, lutram"):
+    with pytest.raises(ConversionError, match="layer 'ode': StateStorage is 'ddr'. Use one of auto, uram, bram, lutram"):
         convert(model_of(block(name='ode')), 'unwritten', hls_config={'LayerName': {'ode': {'StateStorage': 'ddr'}}})
+
+
+@pytest.mark.parametrize(
+    'solver, n_steps, buffers',
+    [
+        ('euler', 1, {}),
+        ('euler', 4, {'x': 1, 'y': 1}),
+        ('midpoint', 4, {'x': 1, 'y': 1, 'z': 1}),
+        ('heun', 4, {'x': 1, 'y': 1, 'z': 1, 'earlier': 1}),
+        ('rk4', 4, {'x': 1, 'y': 1, 'z': 1, 'earlier': 3}),
+        (KUTTA3, 4, {'x': 1, 'y': 1, 'z': 1, 'earlier': 2}),
+    ],
+    ids=lambda value: str(getattr(value, 'name', value)) if not isinstance(value, dict) else '',
+)
+def test_only_buffers_that_are_used(tmp_path, solver, n_steps, buffers):
+    hls_model, path = firmware(model_of(block(solver=solver, n_steps=n_steps, name='ode')), tmp_path / 'p')
+    node = hls_model.graph['ode']
+    assert {m.name: m.banks for m in node.memories} == buffers
+    assert {m.words * m.lanes for m in node.memories} <= {5 * 4 * 3}
+    text = (path / 'parameters.h').read_text()
+    for name in ('z', 'earlier'):
+        assert (f'variable={name} ' in text) == (name in buffers)
+
+
+@pytest.mark.parametrize(
+    'solver, step_size, columns',
+    [('euler', 0.25, 0), ('heun', 0.5, 0), ('euler', 0.3, 1), ('rk4', 0.5, 4), ('midpoint', 0.3, 2)],
+)
+def test_multipliers_only_for_coefficients_that_are_no_powers_of_two(solver, step_size, columns):
+    node = convert(model_of(block(solver=solver, step_size=step_size, name='ode')), 'unwritten', reuse=3).graph['ode']
+    assert sum(p.count for p in node.products) == columns * node.lanes_out
+    assert node.multipliers == columns * node.lanes_out + sum(n.multipliers for n in node.inner_layers())
+    if columns:
+        (product,) = node.products
+        assert (
+            product.widths[0] == 8 and 8 <= product.widths[1] <= 12
+        )  # slopes; coefficients of 8 significant bits at one scale
+
+
+def test_lanes_are_those_of_the_slopes():
+    """PE of the layer that gives them; the reading end takes what the first layer wants from the state and the time."""
+    hls_config = {'Model': {}, 'LayerName': {'ode.pw': {'PE': 2}, 'ode.dw': {'PE': 5}}}
+    for time in (False, True):
+        dynamics = separable(4)
+        dynamics[1].name, dynamics[3].name = 'dw', 'pw'
+        hls_config['LayerName']['ode.dw']['PE'] = 5 if time else 4
+        model = model_of(block(dynamics=dynamics, time_channel=time, name='ode'), shape=(5, 4, 4))
+        node = convert(model, 'unwritten', hls_config=hls_config).graph['ode']
+        assert node.lanes_out == node.lanes_in() == 2
+        assert node.get_attr('dynamics').lanes_in == (5 if time else 2)
+        assert {(m.words, m.lanes) for m in node.memories} == {(5 * 4 * 2, 2)}
 
 
 def test_cycles_follow_the_formula():
     hls_model = convert(model_of(block(n_steps=5, solver='heun', name='ode')), 'unwritten', reuse=3)
     ode = hls_model.graph['ode']
-    slowest = max(n.cycles for n in ode.inner_layers())
     assert ode.evaluations == 10
-    assert ode.cycles == 2 * 20 + 10 * (ode.dynamics_latency + 20)
-    assert slowest <= ode.dynamics_latency <= slowest + 3 * 6 * len(ode.inner_layers())
-    # The first token of the 3x3 convolution needs 4 + 2 tokens (a row, a pixel and itself) of a kernel that makes one each
-    # cycle; from then on it makes a token every 3 cycles, and so does the pointwise convolution, one token later.
-    by_hand = {'activation': 1, 'depthwise': 6 + 3 * 20, 'pointwise': 3}
-    assert ode.dynamics_latency == sum(by_hand.values())
+    assert ode.cycles == 10 * ode.evaluation_cycles
+    # Pixels come as three beats of a channel; each layer gives a beat a cycle. The first output of the 3x3 convolution needs
+    # a row, a pixel and itself: the first beat of the sixth pixel. A repack waits for the two other beats of the pixel.
+    by_hand = {
+        'state': 1, 'activation': 1, 'depthwise': 5 * 3 + 1, 'repack': 2 + 1, 'pointwise': 1, 'update': 1, 'other beats': 59,
+    }  # fmt: skip
+    depths = {n.name: sum(n.pipeline_depths) for n in ode.inner_layers()}
+    ends = [p.depths[-1] for p in (ode.processes[0], ode.processes[-1])]
+    assert ode.evaluation_cycles == sum(by_hand.values()) + sum(depths.values()) + sum(ends)
     assert ode.macs == 10 * 20 * (9 * 3 + 3 * 3)
 
 
