@@ -125,8 +125,8 @@ def pipelines(project: Project) -> list[str]:
 
 
 def storage(project: Project) -> list[str]:
-    """Memories with more ports than they need, or none that the tool could know."""
-    good = r'type=(ram_s2p|rom_1p) impl=(lutram|bram|uram)\b'
+    """Memories with more ports than they need (all lanes read a ``rom_np``), or none that the tool could know."""
+    good = r'type=(ram_s2p|rom_1p|rom_np) impl=(lutram|bram|uram)\b'
     return _pragmas(project, r'BIND_STORAGE', lambda line: re.search(good, line))
 
 
