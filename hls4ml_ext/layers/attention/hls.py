@@ -47,7 +47,7 @@ class AttentionKernel(HLSKernel):
         return Process(name, (*tables, 'queries', 'keys'), ('value_t', 'score_t'))
 
     def processes(self, node):
-        return [self.scores(node), Process('attention_context', ('values',))]
+        return [self.scores(node), Process('attention_context', ('values', 'sums'))]
 
 
 class ReluAttentionKernel(AttentionKernel):
@@ -83,5 +83,5 @@ class SoftmaxAttentionKernel(AttentionKernel):
         return [
             self.scores(node),
             Process('row_softmax', ('exp', 'reciprocal', 'logits', 'terms'), 'weight_t', inputs=('score_t',)),
-            Process('attention_context', ('values',), inputs=('value_t', 'weight_t')),
+            Process('attention_context', ('values', 'sums'), inputs=('value_t', 'weight_t')),
         ]

@@ -24,7 +24,8 @@
 //   storage      queries, keys, values: N * R words of SIMD numbers each, one read or one write a cycle
 //                relative: ROMs of (2 * height - 1) * fold_dims and (2 * width - 1) * fold_dims words of key_dim / fold_dims
 //                numbers; additive: height * R and width * R words of SIMD numbers
-//                n_heads / fold_heads + fold_dims * SIMD accumulators (integer adds, which one clock can close)
+//                sums: fold_dims words of SIMD accumulators (integer adds, which one clock can close), and n_heads / fold_heads
+//                accumulators of logits
 //                softmax: see nnet_softmax_ext.h, with n_heads / fold_heads lanes
 //
 // With softmax the last rows of an image are still in row_softmax when attention_scores is done with it. The values of the
@@ -142,10 +143,13 @@ inline void attention_position(const typename CONFIG_T::row_word &row_word, cons
     int_t<CONFIG_T::col_width, CONFIG_T::col_signed> col[LANES];
     #pragma HLS ARRAY_PARTITION variable=col complete
     read_rom<LANES, CONFIG_T::col_width, CONFIG_T::col_signed>(col_word, col);
-    for (int c = 0; c < attention<CONFIG_T>::lanes; c++) {
+    for (int first = 0; first < attention<CONFIG_T>::lanes; first += LANES) {
         #pragma HLS UNROLL
-        position[c] = align<key_T, CONFIG_T::row_shift>(key_T(row[c % LANES])) +
-                      align<key_T, CONFIG_T::col_shift>(key_T(col[c % LANES]));
+        for (int c = 0; c < LANES; c++) {
+            #pragma HLS UNROLL
+            position[first + c] =
+                align<key_T, CONFIG_T::row_shift>(key_T(row[c])) + align<key_T, CONFIG_T::col_shift>(key_T(col[c]));
+        }
     }
 }
 
@@ -343,9 +347,14 @@ scores_relative_pairs:
 template <class value_T, class weight_T, class res_T, typename CONFIG_T>
 void attention_context(
     hls::stream<value_T> &data, hls::stream<weight_T> &weights, hls::stream<res_T> &res,
-    stored_t<typename value_T::value_type> values[attention<CONFIG_T>::n_words][attention<CONFIG_T>::lanes]) {
+    stored_t<typename value_T::value_type> values[attention<CONFIG_T>::n_words][attention<CONFIG_T>::lanes],
+    int_t<CONFIG_T::context_width> sums[CONFIG_T::fold_dims][attention<CONFIG_T>::lanes]) {
     typedef attention<CONFIG_T> A;
     typedef int_t<CONFIG_T::context_width> acc_T;
+    // The sum of a slice is read again for the next key.
+    const int distance = CONFIG_T::fold_dims;
+    #pragma HLS DEPENDENCE variable=sums inter RAW distance=distance true
+    (void)distance; // only the pragma uses it
     const int context_frac = fixed_traits<typename weight_T::value_type>::frac +
                              fixed_traits<typename value_T::value_type>::frac + CONFIG_T::context_shift;
 
@@ -366,16 +375,6 @@ context_load:
         load_slice = last_slice ? 0 : load_slice + 1;
     }
 
-    // The contexts of a query and a group of heads, by slices; that of the slice at hand is acc[0].
-    acc_T acc[CONFIG_T::fold_dims][A::lanes];
-    #pragma HLS ARRAY_PARTITION variable=acc complete dim=0
-    for (int s = 0; s < CONFIG_T::fold_dims; s++) {
-        #pragma HLS UNROLL
-        for (int c = 0; c < A::lanes; c++) {
-            #pragma HLS UNROLL
-            acc[s][c] = 0;
-        }
-    }
     weight_T weight;
     int j = 0, slice = 0, address = 0; // the key, its slice, and the word of both
 
@@ -388,27 +387,23 @@ context_pairs:
             weight = weights.read();
         acc_T sum[A::lanes];
         #pragma HLS ARRAY_PARTITION variable=sum complete
+        for (int c = 0; c < A::lanes; c++) {
+            #pragma HLS UNROLL
+            sum[c] = j == 0 ? acc_T(0) : sums[slice][c];
+        }
     context_heads:
         for (int a = 0; a < A::heads; a++) {
             #pragma HLS UNROLL
         context_dims:
             for (int c = a * A::dims; c < (a + 1) * A::dims; c++) {
                 #pragma HLS UNROLL
-                sum[c] = (j == 0 ? acc_T(0) : acc[0][c]) +
-                         multiply<CONFIG_T::context_width, CONFIG_T::context_multiplier>::call(to_stored(weight[a]),
-                                                                                               values[address][c]);
-            }
-        }
-        for (int s = 0; s < CONFIG_T::fold_dims - 1; s++) {
-            #pragma HLS UNROLL
-            for (int c = 0; c < A::lanes; c++) {
-                #pragma HLS UNROLL
-                acc[s][c] = acc[s + 1][c];
+                sum[c] += multiply<CONFIG_T::context_width, CONFIG_T::context_multiplier>::call(to_stored(weight[a]),
+                                                                                                values[address][c]);
             }
         }
         for (int c = 0; c < A::lanes; c++) {
             #pragma HLS UNROLL
-            acc[CONFIG_T::fold_dims - 1][c] = sum[c];
+            sums[slice][c] = sum[c];
         }
         if (last_key) {
             res_T beat;

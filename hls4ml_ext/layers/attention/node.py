@@ -7,7 +7,7 @@ from hls4ml.model.attributes import Attribute
 
 from hls4ml_ext.layers.core.folding import Folding, divisors, folding_settings
 from hls4ml_ext.layers.core.memory import Memory, Products
-from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.node import ExactLayer, pipeline_depth
 
 GEOMETRY = ('height', 'width', 'n_heads', 'key_dim', 'fold_heads', 'fold_dims')
 WIDTHS = (
@@ -104,6 +104,12 @@ class ExactAttention(ExactLayer):
         return 0
 
     @property
+    def pipeline_depths(self):
+        # Keeping what arrives; logits and contexts.
+        dims = self.get_attr('key_dim') // self.get_attr('fold_dims')
+        return pipeline_depth(memories=True), pipeline_depth(True, dims) + pipeline_depth(True, 1)
+
+    @property
     def products(self):
         x, simd, impl = self.input_type().width, self.get_attr('simd'), self.get_attr('mult_impl', 'auto')
         return [
@@ -124,6 +130,7 @@ class ExactAttention(ExactLayer):
             Memory('queries', words, simd, x.width, signed=x.signed),
             Memory('keys', words, simd, self.get_attr('stored_key_width')),
             Memory('values', words, simd, x.width, signed=x.signed),
+            Memory('sums', self.get_attr('fold_dims'), simd, self.get_attr('context_width')),
         ]
 
 
@@ -157,6 +164,12 @@ class ExactSoftmaxAttention(ExactAttention):
     @property
     def delay(self):
         return 2 * self.n_pixels * self.get_attr('fold_dims')
+
+    @property
+    def pipeline_depths(self):
+        # A logit, its exponential, the sum, the reciprocal, a product: four memories behind one another.
+        keep, work = super().pipeline_depths
+        return keep, work + 4 * pipeline_depth(memories=True) + pipeline_depth(terms=1)
 
     @property
     def products(self):

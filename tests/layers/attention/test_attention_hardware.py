@@ -61,7 +61,7 @@ def test_words_of_memories():
     words = memories('relu', reuse=2)
     assert words == {
         'row': (5, 8, 6, 1), 'col': (9, 8, 6, 1),
-        'queries': (30, 16, 8, 1), 'keys': (30, 16, 8, 1), 'values': (30, 16, 8, 1),
+        'queries': (30, 16, 8, 1), 'keys': (30, 16, 8, 1), 'values': (30, 16, 8, 1), 'sums': (1, 16, 20, 1),
     }  # fmt: skip
     words = memories('softmax', reuse=2)
     assert words['exp'] == (256, 1, 12, 2)  # a copy for each lane
@@ -71,10 +71,11 @@ def test_words_of_memories():
     words = memories('relu', reuse=16)
     assert words['row'], words['col'] == ((20, 2, 6, 1), (36, 2, 6, 1))
     assert words['values'] == (240, 2, 8, 1)
+    assert words['sums'] == (4, 2, 20, 1)
     words = memories('relu', reuse=16, position='additive')
     assert words['row'], words['col'] == ((48, 2, 6, 1), (80, 2, 6, 1))
     assert words['keys'][2] > 8
-    assert set(memories('relu', reuse=2, position=None)) == {'queries', 'keys', 'values'}
+    assert set(memories('relu', reuse=2, position=None)) == {'queries', 'keys', 'values', 'sums'}
 
 
 def test_impossible_reuse_factor_is_rounded_down():
@@ -85,6 +86,7 @@ def test_impossible_reuse_factor_is_rounded_down():
 def test_tables_live_in_memory(tmp_path):
     """ROMs and RAMs are bound by their depth; tables that all lanes read at once have a port for each."""
     text = written('softmax', 2, tmp_path)
+    assert 'ARRAY_PARTITION variable=sums complete' in text  # a single word
     bound = dict(re.findall(r'BIND_STORAGE variable=([a-z_]+)\d* type=(\w+ impl=\w+)', text))
     assert bound == {
         'row_table': 'rom_1p impl=lutram', 'col_table': 'rom_1p impl=lutram',
