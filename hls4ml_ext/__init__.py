@@ -36,6 +36,7 @@ _NAMES = {
     'ExtError': 'errors',
     'ConversionError': 'errors',
     'PrecisionError': 'errors',
+    'SettingsError': 'errors',
     'ProjectError': 'errors',
 }
 

@@ -186,7 +186,9 @@ def convert(project: ProjectFile, output: Output = None):
         from hls4ml_ext.report import facts, tables
 
         layers = facts.layer_facts(hls_model)
-        a_run.reporter.print(tables.layer_table(layers, facts.totals(layers), a_run.reporter.console.width))
+        total = facts.totals(layers)
+        a_run.reporter.print(tables.layer_table(layers, total, a_run.reporter.console.width))
+        a_run.reporter.print(f'[bold]memories, DSPs[/]  {tables.usage(total, a_run.project.hls.part)}\n')
         a_run.reporter.written(a_run.directory / 'hls')
 
 
@@ -284,8 +286,6 @@ def session(file: Path, reporter):
 
 def simulated(a_run, model, hls_model):
     """Simulates, shows the results, and exits with an error code if the C simulation differs from Keras."""
-    from rich.markup import escape
-
     from hls4ml_ext.report import tables
 
     results = a_run.simulate(model, hls_model)
@@ -301,7 +301,7 @@ def simulated(a_run, model, hls_model):
     except ProjectError as e:
         if not wrong:
             raise
-        show(f'[bold red]error:[/] {escape(str(e))}')
+        a_run.reporter.error(str(e))
     if wrong:
         raise typer.Exit(WRONG)
 

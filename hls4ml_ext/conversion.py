@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from pathlib import Path
 
-from hls4ml_ext.errors import ConversionError, ProjectError
+from hls4ml_ext.errors import ConversionError, ProjectError, SettingsError, plain, shown
+from hls4ml_ext.settings import (
+    DEFAULT_PART,
+    DEFAULT_PRECISION,
+    Arguments,
+    ConfigArguments,
+    LayerConfig,
+    check_arguments,
+    check_backend,
+)
 
 PROJECT_MARK = 'hls4ml_config.yml'
 """The file by which a directory is known to be an hls4ml project."""
 
-DEFAULT_PART = 'xczu7ev-ffvc1156-2-e'
-"""The FPGA of the ZCU104."""
+DEFAULTS = {'io_type': 'io_stream', 'part': DEFAULT_PART}
+"""Where our defaults are not hls4ml's."""
 
 
 def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', default_reuse_factor: int = 1) -> dict:
@@ -28,8 +36,9 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
         default_reuse_factor: ReuseFactor of each layer; the nearest smaller one that divides a layer is used.
 
     Returns:
-        ``{'Model': {...}, 'LayerName': {name: {'ReuseFactor': int, ...}}}``; keys of a layer: ``ReuseFactor``,
-        ``WeightStorage`` ('auto', 'bram', 'lutram'), ``MultImpl`` ('auto', 'dsp', 'lut'), ``Trace``.
+        ``{'Model': {...}, 'LayerName': {name: {'ReuseFactor': int, ...}}}``; keys of a layer, as far as it reads them:
+        ``ReuseFactor``, ``SIMD`` and ``PE`` (setting one of the three takes out what it makes obsolete),
+        ``WeightStorage`` ('auto', 'bram', 'lutram'), ``MultImpl`` ('auto', 'dsp', 'lut'), ``StateStorage``, ``Trace``.
 
     Raises:
         ConversionError: if the model can't be converted exactly.
@@ -40,13 +49,27 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
         hls_config['LayerName']['ode1.pw1']['ReuseFactor'] = 16
         hls_model = hls4ml_ext.convert(model, hls_config=hls_config, output_dir='my-project')
     """
-    if granularity not in ('name', 'model'):
-        raise ConversionError(model.name, f'granularity is {granularity!r}', "Use 'name' or 'model'")
-    config = {'Model': {'Precision': 'fixed<16,6>', 'ReuseFactor': default_reuse_factor, 'Exact': True}}
+    check_arguments(ConfigArguments, {'granularity': granularity, 'default_reuse_factor': default_reuse_factor})
+    backend = check_backend(backend)
+    check_model(model)
+    config = _with_defaults({'Model': {'ReuseFactor': plain(default_reuse_factor)}})
     if granularity == 'name':
-        graph = _convert(model, 'unwritten', 'myproject', backend, 'io_stream', DEFAULT_PART, config)
+        graph = _convert(model, {'output_dir': 'unwritten', 'backend': backend, **DEFAULTS}, config)
         config['LayerName'] = {name: layer for node in graph.get_layers() for name, layer in _layer_configs(node)}
     return config
+
+
+def _with_defaults(hls_config: dict) -> dict:
+    """An ``hls_config`` with what hls4ml and the exact graph want to be in it."""
+    model = {'Precision': DEFAULT_PRECISION, 'ReuseFactor': 1, **hls_config.get('Model', {}), 'Exact': True}
+    return {**hls_config, 'Model': model}
+
+
+def _given(settings):
+    """Settings without those that are None, the default."""
+    if not isinstance(settings, dict):
+        return settings
+    return {key: _given(value) for key, value in settings.items() if value is not None}
 
 
 def _layer_configs(node):
@@ -54,7 +77,7 @@ def _layer_configs(node):
 
     if not isinstance(node, ExactLayer) or node.inserted:
         return
-    yield node.layer_name, {'Trace': False, **node.settings}
+    yield node.layer_name, LayerConfig(Trace=False, **node.settings)
     for inner in node.inner_layers():
         yield from _layer_configs(inner)
 
@@ -82,7 +105,9 @@ def convert(
         io_type: 'io_stream', or 'io_parallel' for small models.
         part: The FPGA.
         hls_config: Settings, for instance from :func:`config_from_model`.
-        kwargs: Passed on to ``hls4ml.converters.convert_from_keras_model`` (clock_period, namespace, ...).
+        kwargs: As hls4ml has them: ``clock_period`` (ns), ``clock_uncertainty``, ``namespace``, ``version``,
+            ``input_data_tb`` and ``output_data_tb`` (``.npy`` or ``.dat`` files for the C test bench), ``tb_output_stream``
+            ('stdout', 'file', 'both'), ``write_weights_txt``, ``write_tar``, ``write_emulation_constants``.
 
     Returns:
         hls4ml.model.ModelGraph: with ``compile``, ``predict``, ``trace``, ``write``, ``build`` as ever.
@@ -90,6 +115,7 @@ def convert(
     Raises:
         ConversionError: naming the layer, the value and the remedy, where no exact hardware exists.
         PrecisionError: where Keras's floats can't hold a sum exactly.
+        SettingsError: if an argument is unknown or impossible, or `hls_config` sets something that nothing reads.
         ProjectError: if `output_dir` can't be used.
 
     Example::
@@ -98,23 +124,34 @@ def convert(
         hls_model.compile()
         assert (hls_model.predict(x) == hls4ml_ext.predict(model, x)).all()
     """
-    check_output_dir(output_dir)
-    hls_config = copy.deepcopy(hls_config) if hls_config else {}
-    hls_config['Model'] = {**(hls_config.get('Model') or {}), 'Exact': True}
-    hls_config['Model'].setdefault('Precision', 'fixed<16,6>')
-    hls_config['Model'].setdefault('ReuseFactor', 1)
-    return _convert(model, str(output_dir), project_name, backend, io_type, part, hls_config, **kwargs)
+    output_dir = 'my-hls-test' if output_dir is None else output_dir
+    if isinstance(output_dir, (str, os.PathLike)):
+        check_output_dir(output_dir)
+    given = {'output_dir': output_dir, 'project_name': project_name, 'io_type': io_type, 'part': part, **kwargs}
+    # As in hls4ml, None is the default.
+    given = {**DEFAULTS, **_given(plain(given))}
+    given['backend'] = check_backend(backend)
+    hls_config = _given(plain({} if hls_config is None else hls_config))
+    arguments = check_arguments(Arguments, {**given, 'hls_config': hls_config})
+    check_model(model)
+    given = {key: getattr(arguments, key) for key in given}  # numbers, not strings that look like one
+    given['output_dir'] = str(Path(output_dir).absolute())
+    return _convert(model, given, _with_defaults(hls_config))
 
 
-def _convert(model, output_dir, project_name, backend, io_type, part, hls_config, **kwargs):
+def _convert(model, arguments: dict, hls_config: dict):
+    """Converts `model`.
+
+    Args:
+        arguments: Those of :func:`convert` for hls4ml.
+        hls_config: With its defaults.
+    """
     import keras
     from hls4ml.utils.config import create_config
 
     from hls4ml_ext import plugin
     from hls4ml_ext.graph import ExactModelGraph
     from hls4ml_ext.layers.core.builder import functional_of
-    from hls4ml_ext.names import is_safe
-    from hls4ml_ext.passes.exact_graph import BACKENDS
 
     plugin.register()  # hls4ml only prints a line if it fails
     if keras.backend.backend() != 'tensorflow':
@@ -123,23 +160,14 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
             f'Keras runs on {keras.backend.backend()!r}, but hls4ml reads models on the TensorFlow backend',
             'Save the model, and convert it in a process with KERAS_BACKEND=tensorflow',
         )
-    if io_type not in ('io_stream', 'io_parallel'):
-        raise ConversionError(model.name, f'io_type is {io_type!r}', "Use 'io_stream' or 'io_parallel'")
-    if str(backend).lower() not in [b.lower() for b in BACKENDS]:
-        raise ConversionError(model.name, f'backend is {backend!r}', f'Use one of {", ".join(BACKENDS)}')
-    if not isinstance(project_name, str) or not is_safe(project_name):
-        raise ConversionError(model.name, f'project_name is {project_name!r}', 'Use a name that C++ and Verilog accept')
     functional = functional_of(model)
-    known = {name.replace('/', '.') for name in hls_config.get('LayerName') or {}}
     # As hls4ml's converter, but for its parser: the exact graph comes from the Keras model itself, and the parser fails on
     # models that it can't read, such as nested ones. It gets the inputs, and a placeholder for each output.
-    config = create_config(
-        output_dir=output_dir, project_name=project_name, backend=backend, io_type=io_type, part=part,
-        **{key: value for key, value in kwargs.items() if key not in ('input_data_tb', 'output_data_tb')},
-    )  # fmt: skip
+    test_bench = {key: arguments.pop(key, None) for key in ('input_data_tb', 'output_data_tb')}
+    config = create_config(**arguments)
     config['KerasModel'] = model
-    config['InputData'], config['OutputPredictions'] = kwargs.get('input_data_tb'), kwargs.get('output_data_tb')
-    config['HLSConfig'] = copy.deepcopy(hls_config)
+    config['InputData'], config['OutputPredictions'] = test_bench.values()
+    config['HLSConfig'] = plain(hls_config)
     config['HLSConfig']['Model']['BitExact'] = False
     inputs = [f'input{i}' for i in range(len(functional.inputs))]
     outputs = [f'output{i}' for i in range(len(functional.outputs))]
@@ -148,19 +176,20 @@ def _convert(model, output_dir, project_name, backend, io_type, part, hls_config
         {'class_name': 'ExtPlaceholder', 'name': name, 'inputs': inputs, 'out_shape': [1], 'module': __name__}
         for name in outputs
     ]
-    graph = ExactModelGraph.from_layer_list(config, layers, inputs, outputs)
-    unknown = (
-        known
-        - {name for node in graph.get_layers() for name, _ in _layer_configs(node)}
-        - {n.name for n in graph.get_layers()}
-    )
-    unknown -= {layer.name for layer in model.layers}  # fused into another one, or without hardware
-    if unknown:
-        names = ', '.join(name for node in graph.get_layers() for name, _ in _layer_configs(node))
-        raise ConversionError(
-            sorted(unknown)[0], 'hls_config sets it, but the model has no such layer', f'Use one of {names}'
-        )
-    return graph
+    return ExactModelGraph.from_layer_list(config, layers, inputs, outputs)
+
+
+def check_model(model):
+    """Raises :class:`SettingsError` unless `model` is a Keras model."""
+    if isinstance(model, (str, os.PathLike)):
+        path = os.fspath(model)
+        raise SettingsError('model', f'is a path, {path!r}', f'Load it first: model = hls4ml_ext.load_model({path!r})')
+    import keras
+
+    if not isinstance(model, keras.Model):
+        kind = f'{type(model).__module__}.{type(model).__qualname__}'
+        what = 'None' if model is None else f'{shown(model)}, of class {kind}'
+        raise SettingsError('model', f'is {what}', 'Give a keras.Model of Keras 3')
 
 
 def check_output_dir(output_dir):
@@ -181,6 +210,8 @@ def check_output_dir(output_dir):
     parent = path
     while not parent.exists():
         parent = parent.parent
+    if not parent.is_dir():
+        raise ProjectError(f"output directory '{output_dir}' can't be made: '{parent}' is a file. Choose another one")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise ProjectError(
             f"output directory '{output_dir}' can't be written: no permission for '{parent}'. Choose another one"

@@ -156,7 +156,7 @@ def fraction_bits(x: np.ndarray) -> int:
     trailing = np.log2((integers & -integers).astype(np.float64)).astype(int)
     frac = int(np.max(53 - trailing - exponent))
     if frac > MAX_FRACTION:
-        raise ExtError(f'{x[np.argmax(53 - trailing - exponent)]!r} is not a fixed-point number')
+        raise ExtError(f'{float(x[np.argmax(53 - trailing - exponent)])!r} is not a fixed-point number')
     return frac
 
 

@@ -98,6 +98,9 @@ class Names:
     Args:
         taken: Identifiers that the project has already, such as the name of its top function.
 
+    Attributes:
+        layers: The names of all layers of the Keras model, also of those without a node.
+
     Example::
 
         names = Names('myproject')
@@ -110,6 +113,7 @@ class Names:
         self._identifiers = {name.lower() for name in taken}  # VHDL does not tell A from a
         self._labels: set[str] = set()
         self._users: set[str] = set()
+        self.layers: set[str] = set()
 
     def claim(self, name: str) -> bool:
         """Notes a name of the user's. False if something else in the graph has it already."""

@@ -33,7 +33,7 @@ def register(register_backend=None, register_writer=None):
         register_operation(operation)
     register_handlers()
 
-    for pass_class in (*passes.EXACT, *passes.TYPES, *passes.WRITE):
+    for pass_class in (*passes.EXACT, *passes.TYPES, *passes.WRITE, *passes.WRITTEN):
         if pass_class.name not in optimizer_map:
             register_pass(pass_class.name, pass_class)
     if FLOW not in flow_map:
@@ -47,5 +47,6 @@ def register(register_backend=None, register_writer=None):
     for backend in ('vivado', 'vitis'):
         write = get_flow(f'{backend}:write')
         write.optimizers[:0] = [p.name for p in passes.WRITE if p.name not in write.optimizers]
+        write.optimizers.extend(p.name for p in passes.WRITTEN if p.name not in write.optimizers)
     if running_hls4ml_command():
         register_keras_classes()

@@ -13,14 +13,14 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, InstanceOf, ValidationInfo, field_validator, model_validator
 
-from hls4ml_ext.conversion import DEFAULT_PART
-from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.errors import ProjectError, shown
 from hls4ml_ext.models import BUILDERS, builder
 from hls4ml_ext.models.knobs import Count, Quantization, Section
+from hls4ml_ext.settings import Hardware
 from hls4ml_ext.shipped import project_name, project_path
 from hls4ml_ext.train.augment import Augmentation
 from hls4ml_ext.train.sources import SOURCES, existing_file, relative_to_project
-from hls4ml_ext.validation import check, known_keys, shown
+from hls4ml_ext.validation import check, known_keys
 
 PHASES = ('pretrain', 'refine', 'qat', 'finetune')
 """The phases of training, in order."""
@@ -143,39 +143,6 @@ class Calibration(Section):
 
     method: Literal['fixed', 'minmax', 'percentile', 'mse'] = 'mse'
     images: Count = 512
-
-
-class LayerSettings(Section):
-    """What ``hls_config`` can set for a layer."""
-
-    reuse_factor: Count | None = None
-    weight_storage: Literal['auto', 'bram', 'lutram'] | None = None
-    mult_impl: Literal['auto', 'dsp', 'lut'] | None = None
-    state_storage: Literal['auto', 'uram', 'bram', 'lutram'] | None = None
-
-
-class Hardware(Section):
-    """The HLS project.
-
-    Attributes:
-        reuse_factor: Of every layer; the nearest smaller one that divides a layer is used.
-        layers: Name of a layer -> its own settings; 'ode1.pw1' is within the block ode1.
-    """
-
-    backend: Literal['Vitis', 'Vivado'] = 'Vitis'
-    io_type: Literal['io_stream', 'io_parallel'] = 'io_stream'
-    part: Annotated[str, Field(min_length=1)] = DEFAULT_PART
-    clock_period: Annotated[float, Field(gt=0, le=1000)] = 5.0
-    reuse_factor: Count = 1
-    layers: dict[str, LayerSettings] = {}
-
-    def hls_config(self) -> dict:
-        """The ``hls_config`` for :func:`hls4ml_ext.convert`."""
-        layers = {}
-        for name, settings in self.layers.items():
-            given = settings.model_dump(exclude_none=True)
-            layers[name] = {key.title().replace('_', ''): value for key, value in given.items()}
-        return {'Model': {'ReuseFactor': self.reuse_factor}, 'LayerName': layers}
 
 
 class Project(Section):

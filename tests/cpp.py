@@ -70,7 +70,7 @@ class QuickCompiler:
             b'\0'.join([str(project).encode(), *map(str.encode, flags), *(s.read_bytes() for s in sorted(sources))])
         )
         known = self.libraries.get(key.digest())
-        if known and Path(known).exists():
+        if known and known.is_file():  # a run removes libraries of earlier compilations
             shutil.copy(known, library)
             return str(library)
         weights = f'-DWEIGHTS_DIR="{project / "firmware" / "weights"}"'

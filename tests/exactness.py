@@ -135,13 +135,14 @@ def mixed_reuse(model, seed: int = 0, **kwargs) -> dict:
         settings = dict(node.settings)
         if node.possible_foldings():
             folding = node.possible_foldings()[rng.integers(len(node.possible_foldings()))]
-            settings |= {'ReuseFactor': folding.reuse, 'SIMD': folding.simd, 'PE': folding.pe}
+            chosen = {'ReuseFactor': folding.reuse, 'SIMD': folding.simd, 'PE': folding.pe}
+            settings |= {key: value for key, value in chosen.items() if key in settings}
             for key in ('SIMD', 'PE') if rng.random() < 0.3 else ():
-                del settings[key]
+                settings.pop(key, None)
         if 'WeightStorage' in settings:
             settings['WeightStorage'] = str(rng.choice(['auto', 'bram', 'lutram']))
             settings['MultImpl'] = str(rng.choice(['auto', 'dsp', 'lut']))
-        layers[node.name] = settings
+        layers[node.layer_name] = settings
     return {'LayerName': layers}
 
 

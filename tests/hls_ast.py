@@ -94,6 +94,8 @@ def variable_lanes(project: Project) -> list[str]:
     """
     found = []
     for function in project.functions:
+        if function.spelling == 'operator[]':
+            continue
         unrolled = _unrolled_variables(function)
         parameters = {p.get_usr() for p in function.get_children() if p.kind == Kind.PARM_DECL}
         inner = set()
@@ -109,7 +111,7 @@ def variable_lanes(project: Project) -> list[str]:
             if owner is not None and owner.get_usr() in parameters and one_dimension:
                 if not _is_register_parameter(owner):
                     continue
-            if owner is not None and one_dimension and owner.storage_class == clang.StorageClass.STATIC:
+            if owner is not None and owner.storage_class == clang.StorageClass.STATIC:
                 continue  # a table: the words of a ROM
             variables = [c.referenced for c in index.walk_preorder() if c.kind == Kind.DECL_REF_EXPR and c.referenced]
             variables = [v for v in variables if v.kind in (Kind.VAR_DECL, Kind.PARM_DECL)]
@@ -126,7 +128,7 @@ def pipelines(project: Project) -> list[str]:
 
 def storage(project: Project) -> list[str]:
     """Memories with more ports than they need, or none that the tool could know."""
-    good = r'type=(ram_s2p|rom_1p) impl=(lutram|bram|uram)\b'
+    good = r'type=(ram_s2p|rom_1p|rom_np) impl=(lutram|bram|uram)\b'
     return _pragmas(project, r'BIND_STORAGE', lambda line: re.search(good, line))
 
 

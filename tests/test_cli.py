@@ -1,9 +1,11 @@
 """The command line, from a project file to results.json."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,10 @@ from typer.testing import CliRunner
 
 import hls4ml_ext
 from hls4ml_ext.cli import app
-from hls4ml_ext.run import MARK
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import LOCK, locked
+from hls4ml_ext.project import load_project
+from hls4ml_ext.run import MARK, Run
 
 PROJECTS = Path(__file__).parents[1] / 'projects'
 
@@ -59,7 +64,7 @@ def test_help_is_quick_and_needs_no_keras():
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
     assert done.stdout.endswith('False\n')
     assert 'PROJECT.yml' in done.stdout
-    for command in ('run', 'train', 'convert', 'simulate', 'evaluate', 'plot', 'study', 'models'):
+    for command in ('run', 'train', 'convert', 'simulate', 'evaluate', 'plot', 'study', 'models', 'projects', '--version'):
         assert command in invoke('--help').output
 
 
@@ -187,9 +192,13 @@ def test_refusals(tiny, trained, tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert 'has files in it and is not a run of hls4ml-ext' in result.output
     assert [p.name for p in tmp_path.iterdir()] == ['mine.txt']
-    result = invoke('run', tiny, '-o', tmp_path / 'mine.txt')
-    assert result.exit_code == 2
-    assert "can't be used" in result.output
+    for path in (tmp_path / 'mine.txt', tmp_path / 'mine.txt' / 'below'):
+        result = invoke('run', tiny, '-o', path)
+        assert result.exit_code == 2
+        assert result.output == (
+            f"error: output directory '{path}' can't be used: '{tmp_path}/mine.txt' is a file. "
+            'Choose another one with --output\n'
+        )
 
     result = invoke('run', tmp_path / 'none.yml')
     assert result.exit_code == 2
@@ -204,13 +213,124 @@ def test_refusals(tiny, trained, tmp_path, monkeypatch):
     result = invoke('train', wrong, '-o', tmp_path / 'early')  # refused before it is trained
     assert result.exit_code == 2
     assert "layer 'ode1.pw7': hls_config sets it" in result.output
-    assert [p.name for p in (tmp_path / 'early').iterdir()] == [MARK]
+    assert {p.name for p in (tmp_path / 'early').iterdir()} == {MARK, LOCK}
 
     monkeypatch.setenv('PATH', str(tmp_path))
     result = invoke('run', tiny, '-o', tmp_path / 'new')
     assert result.exit_code == 2
     assert 'C simulation needs g++' in result.output
     assert not (tmp_path / 'new').exists()
+
+
+def test_the_directory_is_checked_before_keras_loads(tiny, tmp_path):
+    """Which takes 10 s and more."""
+    (tmp_path / 'file').write_text('')
+    code = (
+        'import sys, hls4ml_ext.cli as c\n'
+        "try: c.app(['train', *sys.argv[1:]])\n"
+        "except SystemExit as e: print(e.code, 'keras' in sys.modules)"
+    )
+    command = [sys.executable, '-c', code, tiny, '-o', tmp_path / 'file']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == '2 False\n'
+    assert 'is a file. Choose another one with --output' in done.stderr
+
+
+def test_a_second_run_in_one_directory(tiny, tmp_path):
+    with locked(tmp_path):
+        for command in ('run', 'train', 'convert', 'simulate', 'evaluate', 'plot'):
+            result = invoke(command, tiny, '-o', tmp_path)
+            assert result.exit_code == 2
+            assert result.output == (
+                f"error: output directory '{tmp_path}' is in use by another run of hls4ml-ext. Wait for its end, or choose "
+                'another one with --output\n'
+            )
+    result = invoke('convert', tiny, '-o', tmp_path)
+    assert "model.keras' is missing" in result.output  # and no longer in use
+    assert not list(tmp_path.glob('unfinished*'))
+    with Run(load_project(tiny), tmp_path), pytest.raises(ProjectError, match='is in use by another run'):
+        Run(load_project(tiny), tmp_path)
+
+
+def test_results_that_cannot_be_written_are_shown(tiny, trained, tmp_path, monkeypatch):
+    directory = tmp_path / 'run'
+    directory.mkdir()
+    for name in (MARK, 'model.keras', 'training.json'):
+        (directory / name).write_bytes((trained / name).read_bytes())
+    (directory / 'results.json').mkdir()
+    result = invoke('simulate', tiny, '-o', directory)
+    assert result.exit_code == 2
+    shown, error = result.output.split('The C simulation equals Keras bit for bit: 0 of')
+    assert 'accuracy' in shown and 'error' not in shown
+    assert f"error: file '{directory}/results.json' can't be written: Is a directory" in error
+
+    simulate = hls4ml_ext.simulate
+    monkeypatch.setattr(hls4ml_ext, 'simulate', lambda *a, **k: simulate(*a, **k) + 2**-8)
+    result = invoke('simulate', tiny, '-o', directory)
+    assert result.exit_code == 1, result.output  # it differs from Keras: that is worse
+    assert "can't be written" in result.output.split('The C simulation differs from Keras')[1]
+
+
+def test_a_damaged_model_of_a_run(tiny, trained, tmp_path):
+    for name in (MARK, 'training.json'):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    whole = (trained / 'model.keras').read_bytes()
+    for content, problem in ((b'', 'the file is empty'), (whole[: len(whole) // 2], 'the file is not complete')):
+        (tmp_path / 'model.keras').write_bytes(content)
+        for command in ('simulate', 'train'):
+            result = invoke(command, tiny, '-o', tmp_path)
+            assert result.exit_code == 2
+            assert result.output.endswith(
+                f"error: '{tmp_path}/model.keras' can't be loaded as a Keras model: {problem}. "
+                f'Train it again: hls4ml-ext train {tiny} --retrain\n'
+            )
+
+
+def test_random_weights_are_quick(tmp_path, monkeypatch):
+    """Statistics of batch normalization are of a few batches, not of the whole data set."""
+    (tmp_path / 'p.yml').write_text(yaml.safe_dump({**TINY, 'training': 'none'}))
+    calls = []
+    monkeypatch.setattr('hls4ml_ext.report.console.Step.advance', lambda step, n=1: calls.append(n))
+    result = invoke('train', tmp_path / 'p.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 0, result.output
+    assert 'random, seed 1; batch normalization folded' in result.output
+    assert calls == [1] * 6
+
+
+def test_versions():
+    result = invoke('--version')
+    assert result.exit_code == 0
+    versions = dict(line.split() for line in result.output.splitlines() if not line.endswith('not installed'))
+    assert list(versions)[0] == 'hls4ml-ext'
+    assert versions['hls4ml-ext'] == hls4ml_ext.__version__
+    for package in ('hls4ml', 'keras', 'tensorflow', 'qkeras-v3'):
+        assert versions[package] == metadata.version(package)
+    code = "import sys, hls4ml_ext.cli as c\ntry: c.app(['--version'])\nexcept SystemExit: print('keras' in sys.modules)"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == 'False'
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (OSError(errno.ENOSPC, 'No space left on device', '/a/b'), "'/a/b': No space left on device"),
+        (OSError(errno.ENOSPC, 'No space left on device'), 'No space left on device'),
+        (MemoryError(), 'there is not enough memory. Use a smaller model, smaller images, or a smaller training.batch_size'),
+    ],
+)
+def test_problems_of_the_machine_are_one_message(error, message, tiny, tmp_path, monkeypatch):
+    def broken(run):
+        raise error
+
+    monkeypatch.setattr(Run, 'load_data', broken)
+    result = invoke('train', tiny, '-o', tmp_path)
+    assert result.exit_code == 2
+    assert result.output.endswith(f'error: {message}\n')
+
+
+def test_problems_of_the_program_are_not_hidden(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, 'load_data', lambda run: 1 / 0)
+    assert isinstance(invoke('train', tiny, '-o', tmp_path).exception, ZeroDivisionError)
 
 
 def test_sums_too_wide_for_floats_are_a_note_before_training(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from everything import everything
 from exactness import convert, quietly
 
-from models.ode_mhsa import build
+from hls4ml_ext.models.ode_mhsa import build
 
 
 def digits():

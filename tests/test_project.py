@@ -19,6 +19,15 @@ GOOD = {
     'training': {'qat': {'epochs': 2}},
 }
 
+MERGES = """
+hls:
+  layers:
+    a: &a {reuse_factor: 2, weight_storage: bram}
+    b: &b {<<: *a, reuse_factor: 3}
+    c: {reuse_factor: 5, <<: [*b, *a]}
+    d: {<<: [*b, *a], mult_impl: dsp}
+"""
+
 
 def write(directory, **changes) -> Path:
     """A project file: GOOD with other values; None removes a key, and a dict changes what it names."""
@@ -79,6 +88,14 @@ def test_hls_config(tmp_path):
     [
         ({'model': {'ode': {'solver': 'eulr'}}}, "model.ode.solver: 'eulr' is not one of euler, midpoint, heun, rk4"),
         ({'model': {'ode': {'n_steps': 0}}}, 'model.ode.n_steps: 0 must be at least 1'),
+        ({'model': {'ode': {'n_steps': 10**9}}}, 'model.ode.n_steps: 1000000000 must be at most 256'),
+        ({'model': {'widths': [100000]}}, 'model.widths.0: 100000 must be at most 4096'),
+        ({'model': {'stem': {'filters': 100000}}}, 'model.stem.filters: 100000 must be at most 4096'),
+        ({'model': {'mhsa': {'heads': 100000}}}, 'model.mhsa.heads: 100000 must be at most 4096'),
+        ({'model': {'mhsa': {'heads': 512, 'key_dim': 16}}}, 'model.mhsa.heads: 512 heads of 16 channels are more than '),
+        ({'data': {'source': 'stl10_smoke', 'crops': 10**9}}, 'data.crops: 1000000000 must be at most 1024'),
+        ({'data': {'source': 'folder', 'path': '.', 'size': [10**7, 8]}}, 'data.size.0: 10000000 must be at most 4096'),
+        ({'training': {'augmentation': {'crop': 10**9}}}, 'training.augmentation.crop: 1000000000 must be at most 256'),
         ({'model': {'ode': {'n_steps': 'x'}}}, "model.ode.n_steps: 'x' is not an integer"),
         ({'model': {'ode': {'n_steps': [1, 2, 3]}}}, 'model.ode.n_steps: it has 3 numbers, but widths has 2 stages'),
         ({'model': {'ode': {'sover': 'rk4'}}}, "model.ode.sover: unknown key. Did you mean 'solver'?"),
@@ -151,6 +168,16 @@ def test_every_mistake_has_a_line(tmp_path):
     [
         ('seed: [', 'not YAML in line 1: '),
         ('seed: 1\nseed: 2\n', "not YAML in line 2: key 'seed' is given twice"),
+        ('seed: 1\n"seed": 2\n', "not YAML in line 2: key 'seed' is given twice"),
+        ('model:\n  a: 1\n  b: 2\n  a: 3\n', "not YAML in line 4: key 'a' is given twice"),
+        ('1: 2\n', 'not YAML in line 1: key 1 is not a name. Write it in quotes'),
+        ('on: 2\n', 'not YAML in line 1: key True is not a name. Write it in quotes'),
+        ('? [a, b]\n: 2\n', "not YAML in line 1: key ['a', 'b'] is not a name. Write it in quotes"),
+        ('a: &a\n  <<: *a\n', 'not YAML in line 1: a group is merged into itself'),
+        ('a: {<<: 3}\n', 'not YAML in line 1: expected a mapping or list of mappings for merging'),
+        ('a: ' + '[' * 31 + ']' * 31, 'not YAML in line 1: there are more than 30 groups within each other'),
+        ('a: ' + '[' * 5000 + ']' * 5000, 'not YAML in line 1: there are more than 30 groups within each other'),
+        ('a: ' + '{a: ' * 5000 + '}' * 5000, 'not YAML in line 1: there are more than 30 groups within each other'),
         ('- 1\n', 'a project file has sections such as model and data; this one has none'),
         ('', 'a project file has sections such as model and data; this one has none'),
     ],
@@ -161,6 +188,36 @@ def test_files_that_are_no_projects(text, message, tmp_path):
     with pytest.raises(ProjectError) as error:
         load_project(path)
     assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_merge_keys(tmp_path):
+    """A key that is merged may be given once more, and wins; a list of merges is as YAML has it: the first one wins."""
+    path = tmp_path / 'p.yml'
+    path.write_text(yaml.safe_dump(GOOD) + MERGES)
+    layers = load_project(path).hls.layers
+    assert [layers[name].reuse_factor for name in 'abcd'] == [2, 3, 5, 3]
+    assert {layer.weight_storage for layer in layers.values()} == {'bram'}
+    assert layers['d'].mult_impl == 'dsp'
+    path.write_text(path.read_text().replace('reuse_factor: 3}', 'reuse_factor: 3, reuse_factor: 4}'))
+    with pytest.raises(ProjectError, match="key 'reuse_factor' is given twice"):
+        load_project(path)
+
+
+def test_long_values_are_cut(tmp_path):
+    """Aliases make a list of 10,000,000 words out of a few lines."""
+    path = tmp_path / 'p.yml'
+    bomb = '&l0 [a, a, a, a, a, a, a, a, a, a]'
+    for level in range(1, 7):
+        bomb = f'&l{level} [{bomb}, {", ".join([f"*l{level - 1}"] * 9)}]'
+    path.write_text(yaml.safe_dump({**GOOD, 'training': 'TRAINING'}).replace('TRAINING', bomb))
+    with pytest.raises(ProjectError, match="neither 'none' nor a group of phases") as error:
+        load_project(path)
+    assert len(str(error.value)) < len(str(path)) + 200
+    path.write_text(yaml.safe_dump({**GOOD, 'seed': 'SEED'}).replace('SEED', bomb))
+    with pytest.raises(ProjectError, match='seed: .* is not an integer') as error:
+        load_project(path)
+    assert len(str(error.value)) < len(str(path)) + 200
 
 
 def test_missing_files(tmp_path):

@@ -1,9 +1,11 @@
 """Models from files: in Python without importing their classes, and by the stock ``hls4ml`` command."""
 
 import filecmp
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -11,7 +13,9 @@ import pytest
 from exactness import branches, convert, quietly
 from qkeras import QActivation, QConv2D
 
-from hls4ml_ext import MultiHeadSelfAttention2D, ODEBlock
+from hls4ml_ext import MultiHeadSelfAttention2D, ODEBlock, load_model
+from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.saving import load_keras_file
 
 ENV = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
 
@@ -51,9 +55,83 @@ def test_stock_command(tmp_path):
     assert filecmp.cmpfiles(ours, stock, names, shallow=False)[0] == names
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    from hls4ml_ext import load_model
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory):
+    """A model in a file, as bytes."""
+    path = tmp_path_factory.mktemp('saved') / 'model.keras'
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
+    return path.read_bytes()
 
+
+def zipped(**files) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w') as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace('_', '.'), content)
+    return buffer.getvalue()
+
+
+def corrupt(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ('damage', 'problem'),
+    [
+        (lambda b: b'', 'the file is empty'),
+        (lambda b: b'no model', 'it is not a file of Keras'),
+        (lambda b: b[: len(b) // 2], 'the file is not complete'),
+        (corrupt, 'the file is damaged (model.weights.h5 in it)'),
+        (lambda b: zipped(a_txt='x'), 'it is not a file of Keras (there is no config.json in it)'),
+        (lambda b: zipped(config_json='{}'), 'it is not a file of Keras (there is no model.weights.h5 in it)'),
+        (lambda b: b'\x89HDF\r\n\x1a\n' + b, 'it is an HDF5 file. Name it .h5, if it was saved as a whole model'),
+    ],
+)
+def test_files_that_are_no_models(damage, problem, saved, tmp_path):
+    path = tmp_path / 'm.keras'
+    path.write_bytes(damage(saved))
+    with pytest.raises(ProjectError) as error:
+        load_model(path)
+    assert str(error.value) == f"'{path}' can't be loaded as a Keras model: {problem}"
+    with pytest.raises(ProjectError) as error:
+        load_keras_file(path, 'Do this')
+    assert str(error.value) == f"'{path}' can't be loaded as a Keras model: {problem}. Do this"
+
+
+@pytest.mark.parametrize(('package', 'name'), [('mine', 'mine>Theirs'), (None, 'Custom>Theirs')])
+def test_an_unknown_class_is_named(package, name, tmp_path):
+    from keras.saving import get_custom_objects, register_keras_serializable
+
+    class Theirs(keras.layers.Layer):
+        pass
+
+    register_keras_serializable(*[package] if package else [])(Theirs)
+    path = tmp_path / 'm.keras'
+    keras.Sequential([keras.Input((2,)), Theirs()]).save(path)
+    assert type(load_model(path).layers[-1]) is Theirs
+    del get_custom_objects()[name]
+    assert type(load_model(path, custom_objects={name: Theirs}).layers[-1]) is Theirs
+    for load in (load_model, lambda path: load_keras_file(path, 'Do this')):
+        with pytest.raises(ProjectError) as error:
+            load(path)
+        assert str(error.value) == (
+            f"'{path}' can't be loaded as a Keras model: it has a class '{name}', which is not of Keras, QKeras or "
+            'hls4ml-ext. Load it in Python, after importing the module that registers it, or with custom_objects='
+            f"{{'{name}': Theirs}}"
+        )
+
+
+def test_other_refusals_of_keras_are_one_line(tmp_path):
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save_weights(tmp_path / 'm.weights.h5')
+    with pytest.raises(ProjectError) as error:
+        load_keras_file(tmp_path / 'm.weights.h5', 'Do this')
+    assert len(str(error.value).splitlines()) == 1
+    assert str(error.value).endswith('. Do this')
+    assert 'No model config found' in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match='File not found'):
         load_model(tmp_path / 'nothing.keras')
     assert keras.saving.get_registered_object('hls4ml_ext>ODEBlock') is ODEBlock

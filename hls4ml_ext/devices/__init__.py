@@ -61,3 +61,17 @@ def load_device(name: str) -> Device:
     if name not in device_names():
         raise ExtError(f'device {name!r} is not one of {", ".join(device_names())}')
     return Device.model_validate(yaml.safe_load((DIRECTORY / f'{name}.yml').read_text()))
+
+
+def device_of_part(part: str) -> Device | None:
+    """The board whose FPGA is `part`, whatever its speed and its temperature grade; None if no file has it.
+
+    Example::
+
+        device_of_part('xczu7ev-ffvc1156-2-e').board  # 'ZCU104'
+    """
+
+    def chip(name):
+        return name.split('-')[0].lower()
+
+    return next((d for d in map(load_device, device_names()) if chip(d.part) == chip(part)), None)

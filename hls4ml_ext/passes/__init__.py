@@ -1,10 +1,11 @@
 """Graph passes, in the order in which they run.
 
 `EXACT` runs before hls4ml's own passes, `TYPES` after hls4ml has given each tensor its C++ type, `WRITE` before a project is
-written.
+written, `WRITTEN` after that.
 """
 
 from hls4ml_ext.passes.beat_types import BeatTypes
+from hls4ml_ext.passes.build_script import BuildScript
 from hls4ml_ext.passes.copies import Copies
 from hls4ml_ext.passes.exact_graph import ExactGraph
 from hls4ml_ext.passes.fifo_depths import FifoDepths
@@ -14,3 +15,4 @@ from hls4ml_ext.passes.restore_streams import RestoreStreams
 EXACT = (ExactGraph, Lanes, Copies)
 TYPES = (BeatTypes, FifoDepths)
 WRITE = (RestoreStreams,)
+WRITTEN = (BuildScript,)

@@ -9,8 +9,6 @@ from hls4ml.model.optimizer import ModelOptimizerPass
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.layers.core import ExactLayer, GraphBuilder
 
-BACKENDS = ('Vivado', 'Vitis')
-
 
 class ExactGraph(ModelOptimizerPass):
     """Builds the exact graph where it is wanted: the model has a layer of ours, or its config says ``Exact: True``.
@@ -39,12 +37,21 @@ class ExactGraph(ModelOptimizerPass):
                     'Convert the model with hls4ml_ext.convert',
                 )
             return False
-        check_backend(model.config)
         from hls4ml_ext.ports import remember
         from hls4ml_ext.registry import lowerings
+        from hls4ml_ext.settings import check_backend, check_config, check_layer_names
+
+        check_backend(model.config.get_config_value('Backend', 'Vivado'))
+        # What hls4ml's config_from_keras_model writes for the layers that its parser has made. It traces none.
+        attributes = {a for node in model.get_layers() for a in node.expected_attributes if a.configurable}
+        stock = {a.config_name for a in attributes} - {'Trace'}
+        check_config(model.config.config, stock)
 
         model.index = 0
-        GraphBuilder(model, lowerings()).build(keras_model)
+        builder = GraphBuilder(model, lowerings())
+        builder.build(keras_model)
+        layer_names = model.config.config['HLSConfig'].get('LayerName') or {}
+        check_layer_names(layer_names, keys_read(model.get_layers()), builder.names.layers, stock)
         remember(model, keras_model)
         # The process may change its directory before it compiles the project.
         model.config.config['OutputDir'] = os.path.abspath(model.config.get_output_dir())
@@ -52,10 +59,16 @@ class ExactGraph(ModelOptimizerPass):
         return True
 
 
-def check_backend(config):
-    """Raises :class:`ConversionError` unless the project is for Vivado or Vitis."""
-    backend = config.get_config_value('Backend', 'Vivado')
-    if backend.lower() not in [b.lower() for b in BACKENDS]:
-        raise ConversionError(
-            config.get_project_name() or 'model', f'backend is {backend!r}', f'Use one of {", ".join(BACKENDS)}'
-        )
+def keys_read(nodes, inside: bool = False) -> dict[str, set[str]]:
+    """Name of each exact layer, also of those inside of others -> the keys of ``hls_config`` that it reads.
+
+    Args:
+        nodes: The nodes of a graph.
+        inside: Whether the graph is inside of a layer: hls4ml traces none of its layers.
+    """
+    read = {}
+    for node in nodes:
+        if isinstance(node, ExactLayer) and not node.inserted:
+            read[node.layer_name] = set(node.settings) | (set() if inside else {'Trace'})
+            read |= keys_read(node.inner_layers(), inside=True)
+    return read

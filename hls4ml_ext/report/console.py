@@ -93,6 +93,10 @@ class Reporter:
     def note(self, text: str):
         self.console.print(f'[yellow]! {escape(text)}[/]')
 
+    def error(self, text: str):
+        """The message of a refusal, uncut."""
+        self.console.print(f'[bold red]error:[/] {escape(text)}', soft_wrap=True)
+
     def print(self, *things):
         self.console.print(*things)
 

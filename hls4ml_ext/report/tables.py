@@ -80,10 +80,32 @@ def summary(results: dict) -> Table:
     table.add_row('test images', f'{data["test_images"]:,} ({data["name"]})')
     table.add_row('parameters', f'{model["parameters"]:,} in {bits(model["weight_bits"])} on chip')
     table.add_row('work', f'{short(model["macs"])} MAC an image, {model["multipliers"]:,} multipliers')
+    table.add_row('memories, DSPs', usage(model, results['hls']['part']))
     period = results['hls']['clock_period']
     time = f'{model["interval"] * period / 1e6:.3g} ms at {1000 / period:g} MHz'
     table.add_row('interval', f'{model["interval"]:,} cycles an image ({time}), set by {model["slowest"]}')
     return table
+
+
+def usage(total: dict, part: str) -> str:
+    """Block RAMs, UltraRAMs and DSPs that a network declares, against those of the device.
+
+    Args:
+        total: From :func:`hls4ml_ext.report.facts.totals`.
+        part: The FPGA.
+    """
+    from hls4ml_ext.devices import device_of_part
+
+    device = device_of_part(part)
+    counts = (
+        ('block RAMs', total['bram_18k'] / 2, device and device.bram_36k),
+        ('UltraRAMs', total['uram'], device and device.uram),
+        ('DSPs', total['dsp'], device and device.dsp),
+    )
+    if device is None:
+        return ', '.join(f'{count:,g} {name}' for name, count, _ in counts)
+    shares = [f'{count:,g} of {have:,} {name} ({count / have:.0%})' for name, count, have in counts if have]
+    return f'{", ".join(shares)} of the {device.board}'
 
 
 def verdict(results: dict) -> Panel:

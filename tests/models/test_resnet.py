@@ -68,8 +68,12 @@ def test_converted_equals_keras(tmp_path):
     hls4ml_ext.compile(hls_model)
     x = images((7, 8, 2), n_random=6)
     compared = assert_exact(folded, hls_model, x)
-    assert {'block1_1_act', 'block2_1_skip_act', 'block2_2_act', None} <= {c.quantizer for c in compared}
-    assert {'block1_1_conv', 'logits'} <= {c.layer for c in compared}
+    assert {
+        ('block1_1_add', 'block1_1_act'),
+        ('block2_1_skip', 'block2_1_skip_act'),
+        ('block2_2_add', 'block2_2_act'),
+        ('logits', None),
+    } <= {(c.layer, c.quantizer) for c in compared}
     y = folded.predict(x, verbose=0)
     assert (hls4ml_ext.simulate(hls_model, x) == y).all()
     assert len(np.unique(y, axis=0)) > len(x) // 2

@@ -51,6 +51,26 @@ def test_batchnorm_of_random_weights_normalizes():
     assert np.abs(stem.std((0, 1, 2)) - 1).max() < 0.1
 
 
+@pytest.mark.parametrize(
+    ('arguments', 'starts'),
+    [({}, [0, 16, 32, 0, 16, 32]), ({'batches': 2}, [0, 16]), ({'batches': None, 'batch_size': 20}, [0, 20])],
+)
+def test_batches_of_calibration(arguments, starts):
+    """Images are shown in order, and from the first one on again where there are not enough."""
+
+    class Model:
+        layers = [keras.layers.BatchNormalization()]
+
+        def __call__(self, images, training):
+            assert training
+            seen.append(int(images[0]))
+
+    seen, advanced = [], []
+    calibrate_batchnorm(Model(), np.arange(40), progress=lambda: advanced.append(1), **arguments)
+    assert seen == starts
+    assert len(advanced) == len(starts)
+
+
 def test_training_keeps_weights_within_the_range_that_was_chosen():
     """QKeras clips weights to the range of the layer's first quantizer, whatever range it has later."""
     model = build((8, 8, 1), 10, preset='8x8', mhsa=None)

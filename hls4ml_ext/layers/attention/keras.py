@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from hls4ml_ext import quantizers
-from hls4ml_ext.errors import ConversionError, ExtError
+from hls4ml_ext.errors import ConversionError, ExtError, shown
 from hls4ml_ext.fixed import FixedType, power_of_two
 from hls4ml_ext.layers.attention.tables import IntegerSoftmax, ceil_log2
 
@@ -98,10 +98,12 @@ class MultiHeadSelfAttention2D(keras.layers.Layer):
         super().__init__(**kwargs)
         for what, value in (('num_heads', num_heads), ('key_dim', key_dim)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"layer '{self.name}': {what} is {value!r}. Use a positive integer")
+                raise ValueError(f"layer '{self.name}': {what} is {shown(value)}. Use a positive integer")
         for what, value, allowed in (('position', position, POSITIONS), ('attention', attention, ATTENTIONS)):
             if value not in allowed:
-                raise ValueError(f"layer '{self.name}': {what} is {value!r}. Use one of {', '.join(map(repr, allowed))}")
+                raise ValueError(
+                    f"layer '{self.name}': {what} is {shown(value)}. Use one of {', '.join(map(repr, allowed))}"
+                )
         self.num_heads, self.key_dim = int(num_heads), int(key_dim)
         self.position, self.attention = position, attention
         self.use_output_projection, self.use_bias = bool(use_output_projection), bool(use_bias)
@@ -109,7 +111,7 @@ class MultiHeadSelfAttention2D(keras.layers.Layer):
             below = 2.0 ** np.floor(np.log2(self.key_dim**-0.5))
             logit_scale = min(below, 2 * below, key=lambda scale: abs(scale - self.key_dim**-0.5))
         if isinstance(logit_scale, bool) or not isinstance(logit_scale, (int, float)) or power_of_two(logit_scale) is None:
-            raise ValueError(f"layer '{self.name}': logit_scale is {logit_scale!r}. Use a power of two, such as 0.25")
+            raise ValueError(f"layer '{self.name}': logit_scale is {shown(logit_scale)}. Use a power of two, such as 0.25")
         self.logit_scale = float(logit_scale)
         if isinstance(attention_quantizer, str) and attention_quantizer == 'auto':
             attention_quantizer = 'quantized_relu(8,2)' if attention == 'relu' else 'quantized_relu(8,0)'

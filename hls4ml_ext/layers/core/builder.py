@@ -11,6 +11,24 @@ from hls4ml_ext.fixed import ACCUMULATOR_BITS, MANTISSA_BITS, FixedType, Range
 from hls4ml_ext.layers.core.node import ExactInput, ExactLayer
 from hls4ml_ext.names import Names
 
+REPLACEMENTS = {
+    'SeparableConv2D': 'Use QDepthwiseConv2D, QActivation and QConv2D of size 1',
+    'QSeparableConv2D': 'Use QDepthwiseConv2D, QActivation and QConv2D of size 1',
+    'QConv2DBatchnorm': 'Use QConv2D and BatchNormalization, and fold them with hls4ml_ext.fold_batchnorm',
+    'QDepthwiseConv2DBatchnorm': 'Use QDepthwiseConv2D and BatchNormalization, and fold them with hls4ml_ext.fold_batchnorm',
+    'LayerNormalization': 'Use hls4ml_ext.QLayerNormalization',
+    'RMSNormalization': 'Use hls4ml_ext.QLayerNormalization',
+    'MultiHeadAttention': 'Use hls4ml_ext.MultiHeadSelfAttention2D',
+    'GroupedQueryAttention': 'Use hls4ml_ext.MultiHeadSelfAttention2D',
+    'Attention': 'Use hls4ml_ext.MultiHeadSelfAttention2D',
+    'Softmax': 'Leave it out: the model ends with logits, whose order softmax keeps (train with from_logits=True)',
+    'LeakyReLU': "Use QActivation('quantized_relu(bits,integer)')",
+    'PReLU': "Use QActivation('quantized_relu(bits,integer)')",
+    'ELU': "Use QActivation('quantized_relu(bits,integer)')",
+    'Rescaling': 'Scale the images before they go into the model',
+}
+"""What to use instead of a layer of Keras or QKeras that has no exact hardware, if it isn't the same name with a Q."""
+
 
 class GraphBuilder:
     """Walks a Keras model in the order of its data and adds an exact node for each layer to an hls4ml graph.
@@ -70,6 +88,7 @@ class GraphBuilder:
         self._shared.update(name for t, name in tensors.items() if uses[t] > 1)
         for node in nodes:
             layer = node.operation
+            self.names.layers.add(self.prefix + layer.name)
             if not node.arguments.keras_tensors:  # an input
                 continue
             if calls[id(layer)] > 1:
@@ -114,11 +133,13 @@ class GraphBuilder:
             functional = functional_of(layer)
             outputs = inner._walk(functional, {id(t): name for t, name in zip(functional.inputs, inputs)})
             return outputs[0]
-        known = sorted({c.rsplit('.', 1)[-1] for c in self.lowerings})
+        kind, known = type(layer).__name__, sorted({c.rsplit('.', 1)[-1] for c in self.lowerings})
+        stock = type(layer).__module__.split('.')[0] in ('keras', 'qkeras')
+        remedy = stock and (REPLACEMENTS.get(kind) or (f'Use Q{kind}' if f'Q{kind}' in known else None))
         raise ConversionError(
             self.prefix + layer.name,
-            f'there is no exact hardware for layers of class {type(layer).__name__}',
-            f'Use one of {", ".join(known)}, or add the layer as docs/extend.md shows',
+            f'there is no exact hardware for layers of class {kind}',
+            remedy or f'Use one of {", ".join(known)}, or add the layer as docs/extend.md shows',
         )
 
     # ------------------------------------------------------------------ for lowerings

@@ -81,6 +81,9 @@ def choose_folding(graph, name: str, possible: list[Folding], widths: tuple[int,
     if not fitting:
         raise ConversionError(name, f'PE is {pe}', f'Use one of {_some({f.pe for f in known})}')
     reuses = {f.reuse for f in fitting}
+    if by_name and simd and pe and reuse not in reuses:
+        given = f'ReuseFactor is {reuse}, but SIMD {simd} and PE {pe} take {_some(reuses)} cycles for a pixel'
+        raise ConversionError(name, given, 'Leave out ReuseFactor, or SIMD and PE')
     nearest = max((r for r in reuses if r <= reuse), default=min(reuses))
     if nearest != reuse and by_name and simd is None and pe is None:
         warnings.warn(

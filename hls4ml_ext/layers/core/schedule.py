@@ -133,13 +133,20 @@ def leaves(done: np.ndarray, depth: int, beats: int, stalls: bool) -> np.ndarray
     return times
 
 
-def enters(deadlines: np.ndarray, depth: int, beats: int, stalls: bool) -> np.ndarray:
-    """The latest times for :func:`leaves` to keep deadlines, which never decrease."""
+def enters(deadlines: np.ndarray, depth: int, beats: int, stalls: bool, earliest: np.ndarray) -> np.ndarray:
+    """The latest times for :func:`leaves` to keep deadlines, which never decrease.
+
+    Args:
+        earliest: The earliest times. The first results wait in a stalling pipeline for those that push them out; they are
+            no closer to these than in the earliest schedule, so that nothing piles up in front of the pipeline.
+    """
     done = deadlines - depth
     if stalls and beats:
         last = len(done) - 1
+        first = min(beats, last)
         done[beats:] = np.minimum(done[beats:], deadlines[: max(last + 1 - beats, 0)])
         done[-1] = min(done[-1], deadlines[max(last - beats, 0)])
+        done[:first] = np.minimum(done[:first], done[first] - (earliest[first] - earliest[:first]))
     return done
 
 
@@ -214,14 +221,14 @@ class Latest:
 
 
 def latest(processes: list[Process], outputs, period: float | None = None, stalls: bool = True) -> Latest:
-    """The latest schedule; see :func:`earliest`. Beats are given just in time, and taken as soon as there is room for them."""
+    """The latest schedule; see :func:`earliest`. Beats are given just in time, and taken as soon as there is room."""
     given, works = earliest(processes, period, stalls)
-    deadlines = {name: given[name] for name in outputs}
+    soonest, deadlines = given, {name: given[name] for name in outputs}
     for number in reversed(range(len(processes))):
         process = processes[number]
         # A stream that nobody reads is no constraint.
         due = np.min([deadlines.get(name, given[name]) for name in process.outputs], axis=0)
-        work = enters(due, process.depths[-1], process.beats_inside, stalls)
+        work = enters(due, process.depths[-1], process.beats_inside, stalls, works[number])
         work = _no_sooner(work, process.done)
         if period is not None:
             left = process.done[-1] - process.done
@@ -229,7 +236,7 @@ def latest(processes: list[Process], outputs, period: float | None = None, stall
             work = _no_sooner(work, process.done)
         works[number] = work = np.maximum(work, works[number])
         for i, name in enumerate(process.inputs):
-            last = _taken_last(process, i, work, stalls)
+            last = _taken_last(process, i, work, stalls, soonest[name])
             deadlines[name] = np.minimum(last, deadlines.get(name, np.inf))
     given = {
         name: leaves(work, process.depths[-1], process.beats_inside, stalls)
@@ -248,7 +255,7 @@ def _no_sooner(deadlines: np.ndarray, done: np.ndarray) -> np.ndarray:
     return np.minimum.accumulate((deadlines - done)[::-1])[::-1] + done
 
 
-def _taken_last(process, i: int, work, stalls: bool) -> np.ndarray:
+def _taken_last(process, i: int, work, stalls: bool, soonest) -> np.ndarray:
     """The latest times at which the beats of input `i` can be taken for work that is done in time."""
     needed, number = process.needed[i], np.arange(process.input_beats[i])
     used = number[: needed[-1] + 1]
@@ -257,7 +264,7 @@ def _taken_last(process, i: int, work, stalls: bool) -> np.ndarray:
     times[: len(used)] = work[result] - process.interval - process.delay - (needed[result] - used) * process.input_interval
     times[len(used) :] = work[-1] + (number[len(used) :] - needed[-1] - 1) * process.input_interval
     for depth in reversed(process.depths[:-1]):
-        times = enters(times, depth, depth, stalls)
+        times = enters(times, depth, depth, stalls, soonest)
     return np.minimum.accumulate(times[::-1])[::-1]
 
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from hls4ml_ext import quantizers
-from hls4ml_ext.errors import ConversionError
+from hls4ml_ext.errors import ConversionError, shown
 from hls4ml_ext.layers.normalization.tables import LayerNormArithmetic
 
 
@@ -76,7 +76,9 @@ class QLayerNormalization(keras.layers.Layer):
         if isinstance(axis, bool) or not isinstance(axis, int) or axis < -1:
             self._refuse_axis(axis)
         if not 0 < epsilon < float('inf'):
-            raise ValueError(f'QLayerNormalization {self.name}: epsilon is {epsilon!r}. Use a positive number, such as 1e-3')
+            raise ValueError(
+                f'QLayerNormalization {self.name}: epsilon is {shown(epsilon)}. Use a positive number, such as 1e-3'
+            )
         if input_quantizer is not None and norm_quantizer is None:
             raise ValueError(
                 f'QLayerNormalization {self.name}: it has an input_quantizer but no norm_quantizer. '
@@ -96,7 +98,9 @@ class QLayerNormalization(keras.layers.Layer):
         self.gamma_regularizer = keras.regularizers.get(gamma_regularizer)
 
     def _refuse_axis(self, axis):
-        raise ConversionError(self.name, f'axis is {axis!r}', 'Use axis=-1: it normalizes over the channels of each pixel')
+        raise ConversionError(
+            self.name, f'axis is {shown(axis)}', 'Use axis=-1: it normalizes over the channels of each pixel'
+        )
 
     def build(self, input_shape):
         if self.axis not in (-1, len(input_shape) - 1):

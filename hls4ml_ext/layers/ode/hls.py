@@ -8,7 +8,7 @@ from hls4ml_ext.layers.ode.node import ExactODEBlock
 
 
 class ODEKernel(HLSKernel):
-    """The config of the block after those of the layers inside, and two functions: one evaluation, and the loop over them."""
+    """The config of the block after those of the layers inside, and two functions: an evaluation, and the loop over them."""
 
     node = ExactODEBlock
     name = 'ode_block'

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from hls4ml_ext import quantizers
+from hls4ml_ext.errors import shown
 from hls4ml_ext.fixed import significant_bits
 from hls4ml_ext.layers.ode.solvers import SOLVERS, get_solver
 
@@ -69,16 +70,16 @@ class ODEBlock(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if isinstance(n_steps, bool) or not isinstance(n_steps, (int, np.integer)) or n_steps < 1:
-            raise ValueError(f'ODEBlock {self.name}: n_steps is {n_steps!r}. Use an integer of at least 1')
+            raise ValueError(f'ODEBlock {self.name}: n_steps is {shown(n_steps)}. Use an integer of at least 1')
         try:
             self.solver = get_solver(solver)
         except ValueError as e:
             raise ValueError(f'ODEBlock {self.name}: {e}') from None
         if step_size is not None and not (np.isfinite(step_size) and step_size != 0):
-            raise ValueError(f'ODEBlock {self.name}: step_size is {step_size!r}. Use a finite number other than 0')
+            raise ValueError(f'ODEBlock {self.name}: step_size is {shown(step_size)}. Use a finite number other than 0')
         if coefficient_bits is not None and (not isinstance(coefficient_bits, (int, np.integer)) or coefficient_bits < 1):
             raise ValueError(
-                f'ODEBlock {self.name}: coefficient_bits is {coefficient_bits!r}. Use an integer of at least 1, or None'
+                f'ODEBlock {self.name}: coefficient_bits is {shown(coefficient_bits)}. Use an integer of at least 1, or None'
             )
         if isinstance(dynamics, (list, tuple)):
             if not dynamics:

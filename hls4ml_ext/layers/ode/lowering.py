@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hls4ml_ext import quantizers
-from hls4ml_ext.errors import ConversionError, ExtError
+from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType, Range, fraction_bits, stored_integers
 from hls4ml_ext.layers.core.subgraph import SubGraph
 from hls4ml_ext.layers.ode.node import STORAGE, ExactODEBlock
@@ -62,15 +62,31 @@ def stored_coefficients(layer, name: str) -> tuple[list[list[int]], int]:
     for i, row in enumerate(a[1:]):
         rows[i, : len(row)] = row
     rows[n - 1] = b
-    try:
-        frac = max(fraction_bits(rows), 0)
-        if frac > 30 or np.abs(rows).max() * 2.0**frac >= 2**31:
-            raise ExtError(f'{rows.max()!r} needs {frac} fractional bits')
-    except ExtError as e:
-        raise ConversionError(
-            name, f'a coefficient of the solver is too fine ({e})', 'Set coefficient_bits, for instance to 8'
-        ) from e
+    frac = coefficient_frac(rows, name, layer.coefficient_bits)
     return [[int(x) for x in row] for row in stored_integers(rows, frac)], int(frac)
+
+
+def coefficient_frac(rows: np.ndarray, name: str, coefficient_bits: int | None) -> int:
+    """The fractional bits with which the kernel stores the coefficients of a solver, as 32-bit integers.
+
+    Raises:
+        ConversionError: on coefficients for which 32 bits are not enough.
+    """
+    coefficients = [float(x) for x in np.abs(rows).ravel() if x]
+    largest, smallest = max(coefficients, default=0.0), min(coefficients, default=1.0)
+    if largest >= 2.0**31:
+        raise ConversionError(name, f'a coefficient of the solver is too large: {largest:.6g}', 'Use a smaller step_size')
+    if smallest < 2.0**-30:
+        raise ConversionError(name, f'a coefficient of the solver is too small: {smallest:.6g}', 'Use a larger step_size')
+    bits = {x: fraction_bits(np.array(x)) for x in coefficients}
+    finest = max(bits, key=bits.get, default=0.0)
+    frac = max(bits.get(finest, 0), 0)
+    if frac > 30 or largest * 2.0**frac >= 2.0**31:
+        fewer = 'Set coefficient_bits, for instance to 8' if coefficient_bits is None else 'Use fewer coefficient_bits'
+        beside = f' beside {largest:.6g}' if frac <= 30 else ''
+        problem = f'a coefficient of the solver is too fine: {finest:.6g} needs {frac} fractional bits{beside}'
+        raise ConversionError(name, problem, fewer)
+    return frac
 
 
 def update_range(state: FixedType, slope: FixedType, coefficients: list[list[int]], frac: int) -> Range:

@@ -20,9 +20,9 @@ STORAGE = ('auto', 'uram', 'bram', 'lutram')
 class ExactODEBlock(ExactLayer):
     """A Neural-ODE block: one node that owns the graph of its dynamics.
 
-    The state travels and is stored in words of the lanes in which the dynamics gives its slopes. An evaluation reads the state
-    (the first one: the block's input), passes it through the dynamics, and combines slopes into the next state as they come
-    out; it writes that into a second buffer (the last one: the block's output). The next evaluation reads that one and
+    The state travels and is stored in words of the lanes in which the dynamics gives its slopes. An evaluation reads the
+    state (the first one: the block's input), passes it through the dynamics, and combines slopes into the next state as they
+    come out; it writes that into a second buffer (the last one: the block's output). The next evaluation reads that one and
     writes the first: a buffer is read by one process and written by another, never both at the same time.
 
     The state at the beginning of a step is also needed where slopes come out. It is held in a FIFO, as long as the dynamics

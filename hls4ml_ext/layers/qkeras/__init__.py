@@ -1,1 +1,1 @@
-"""Keras-3 handlers for the stock QKeras layers; this folder goes away when hls4ml ships its own."""
+"""A Keras-3 handler for QKeras quantizers given as activations; this folder goes away when hls4ml ships its own."""

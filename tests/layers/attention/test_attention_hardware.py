@@ -1,7 +1,6 @@
 """The hardware of attention: folding, cycles, memories, and the streams between its processes."""
 
 import re
-from collections import deque
 
 import pytest
 from exactness import branches, convert, quietly
@@ -157,29 +156,28 @@ def contexts(core, n_images, weights):
 
 def run(core, n_images, depths):
     """The cycle in which each context leaves, with a beat of input in every cycle; or None if the processes hang."""
-    processes = [scores(core, n_images), contexts(core, n_images, 'weights' if 'softmax' in core.kind else 'scores')]
+    stages = [scores(core, n_images), contexts(core, n_images, 'weights' if 'softmax' in core.kind else 'scores')]
     if 'softmax' in core.kind:
-        processes.insert(1, softmax(core, n_images))
-    waiting = [deque() for _ in processes]  # the iteration that is to come
-    level, left, cycle, idle = {'data': 0, 'values': 0, 'scores': 0, 'weights': 0, 'res': 0}, [], 0, 0
-    while idle < 3:
+        stages.append(softmax(core, n_images))
+    processes = [list(stage) for stage in stages]
+    done = [0] * len(processes)
+    level, left, cycle, moved = dict.fromkeys(('data', 'values', 'scores', 'weights', 'res'), 0), [], 0, True
+    while moved:
         level['data'] += 1
-        before, moved = dict(level), False
-        for process, todo in zip(processes, waiting):
-            if not todo:
-                todo.extend(item for item in [next(process, None)] if item)
-            if not todo:
+        before, moved = dict(level), cycle == 0
+        for i, process in enumerate(processes):
+            if done[i] == len(process):
                 continue
-            reads, writes = todo[0]
+            reads, writes = process[done[i]]
             if all(before[s] for s in reads) and all(before[s] < depths.get(s, 1 << 30) for s in writes):
-                todo.popleft()
+                done[i] += 1
                 moved = True
                 for s in reads:
                     level[s] -= 1
                 for s in writes:
                     level[s] += 1
                     left += [cycle] * (s == 'res')
-        cycle, idle = cycle + 1, 0 if moved else idle + 1
+        cycle += 1
     return left if len(left) == n_images * core.n_beats else None
 
 

@@ -242,6 +242,28 @@ def test_a_reuse_factor_has_the_narrowest_streams(reuse, tmp_path):
     assert (node.lanes_in(), node.lanes_out) == (node.get_attr('simd'), node.get_attr('pe'))
 
 
+def test_settings_of_a_folding(tmp_path):
+    """What config_from_model shows is what the layer has; a reuse factor and the SIMD and PE that it makes obsolete."""
+    model = branches((4, 4, 16), {'conv': conv('conv', 1, filters=32)})
+    config = hls4ml_ext.config_from_model(model, default_reuse_factor=32)
+    layer = config['LayerName']['conv']
+    assert (layer['ReuseFactor'], layer['SIMD'], layer['PE']) == (32, 4, 4)
+    layer['ReuseFactor'] = 8
+    assert 'SIMD' not in layer and 'PE' not in layer
+    node = convert(model, tmp_path / 'a', hls_config=config).graph['conv']
+    assert (node.reuse, node.multipliers) == (8, 64)
+    layer['SIMD'] = 16
+    node = convert(model, tmp_path / 'b', hls_config=config).graph['conv']
+    assert (node.get_attr('simd'), node.get_attr('pe'), node.reuse) == (16, 1, 32)
+
+
+def test_a_reuse_factor_that_contradicts_simd_and_pe(tmp_path):
+    model = branches((4, 4, 16), {'conv': conv('conv', 1, filters=32)})
+    config = {'LayerName': {'conv': {'ReuseFactor': 8, 'SIMD': 4, 'PE': 4}}}
+    with pytest.raises(hls4ml_ext.ConversionError, match="'conv': ReuseFactor is 8, but SIMD 4 and PE 4 take 32 cycles"):
+        convert(model, tmp_path / 'p', hls_config=config)
+
+
 class TestFoldings(ExactnessTest):
     """Every way to fold a layer, in hardware: all SIMD and PE, windows in parallel and in series."""
 
