@@ -2,7 +2,7 @@
 
 A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json``, ``training.csv`` and
 ``curves.png`` (how it was trained), ``float.keras`` (before quantization), ``training/`` (checkpoints, to resume), ``hls/``
-(the HLS project), ``results.json`` and ``evaluation.json``.
+(the HLS project), ``results.json`` and ``evaluation.json``. One run at a time can use it.
 """
 
 from __future__ import annotations

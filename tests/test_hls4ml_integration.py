@@ -295,7 +295,7 @@ def test_the_command_of_hls4ml(tmp_path):
     (tmp_path / 'config.yml').write_text(text)
     code = "import qkeras, sys; from hls4ml.cli import main; sys.argv = ['hls4ml', 'convert', '-c', sys.argv[1]]; main()"
     python(code, tmp_path / 'config.yml')
-    assert 'nnet::ext::conv2d' in (tmp_path / 'p/firmware/myproject.cpp').read_text()
+    assert 'nnet::ext::matvec' in (tmp_path / 'p/firmware/parameters.h').read_text()
 
 
 def test_weights_are_written_exactly(tmp_path):
@@ -314,7 +314,9 @@ def test_config_from_model():
     model = small()
     config = hls4ml_ext.config_from_model(model, default_reuse_factor=6)
     assert config['Model']['ReuseFactor'] == 6
-    assert config['LayerName']['c1'] == {'Trace': False, 'ReuseFactor': 6, 'WeightStorage': 'auto', 'MultImpl': 'auto'}
+    assert config['LayerName']['c1'] == {
+        'Trace': False, 'ReuseFactor': 6, 'SIMD': 9, 'PE': 2, 'WeightStorage': 'auto', 'MultImpl': 'auto'
+    }  # fmt: skip
     assert list(config['LayerName']) == ['c1', 'd']
     json.dumps(config)
     assert not Path('unwritten').exists()

@@ -66,7 +66,7 @@ CONFIGS = [
     ),
     (
         {'LayerName': {'conv': {'Colour': 1}}},
-        'hls_config.LayerName.conv.Colour: unknown key. Known keys: ReuseFactor, Weigh',
+        'hls_config.LayerName.conv.Colour: unknown key. Known keys: ReuseFactor, SIMD, PE, Weigh',
     ),
     ({'LayerName': {'conv': {'ReuseFactor': np.float64(2.5)}}}, "layer 'conv': ReuseFactor is 2.5. It must be an integer"),
     ({'LayerName': {'conv': {'MultImpl': 'fast'}}}, "layer 'conv': MultImpl is 'fast'. Use one of auto, dsp, lut"),
@@ -89,7 +89,7 @@ CONFIGS = [
     ),
     (
         {'LayerName': {'ode.pw': {'Trace': True}}},
-        "layer 'ode.pw': hls_config sets Trace, which it does not read. The keys that it reads: MultImpl, ReuseFa",
+        "layer 'ode.pw': hls_config sets Trace, which it does not read. The keys that it reads: MultImpl, PE, ReuseFa",
     ),
     (
         {'LayerName': {'mhsa': {'ReuseFactor': 2}}},
@@ -364,9 +364,12 @@ def test_arguments_of_the_stock_api(arguments, message, model, tmp_path):
         ({'clock_period': True}, 'hls.clock_period: True is not a number'),
         ({'layers': ['ode1']}, "hls.layers: ['ode1'] is not a group of keys"),
         ({'layers': {'ode1': {'ReuseFactor': 2}}}, "hls.layers.ode1.ReuseFactor: unknown key. Did you mean 'reuse_factor'?"),
-        ({'layers': {'ode1': {'trace': True}}}, 'hls.layers.ode1.trace: unknown key. Known keys: reuse_factor, weight_sto'),
+        (
+            {'layers': {'ode1': {'trace': True}}},
+            'hls.layers.ode1.trace: unknown key. Known keys: reuse_factor, simd, pe',
+        ),
         ({'layers': {'ode1': {'precision': 2}}}, 'hls.layers.ode1.precision: unknown key. Known keys: reuse_factor, '),
-        ({'layers': {3: {}}}, 'hls.layers: 3 is not a name'),
+        ({'layers': {3: {}}}, 'not YAML in line 4: key 3 is not a name'),
     ],
 )
 def test_project_files(hls, message, tmp_path):
@@ -379,16 +382,16 @@ def test_project_files(hls, message, tmp_path):
 
 
 def test_a_key_has_one_name_in_yaml_and_one_in_python(model, tmp_path):
-    settings = {'reuse_factor': 2, 'weight_storage': 'bram', 'mult_impl': 'dsp'}
-    assert set(LayerSettings.model_fields) == {*settings, 'state_storage'}
+    settings = {'simd': 1, 'pe': 2, 'weight_storage': 'bram', 'mult_impl': 'dsp'}
+    assert set(LayerSettings.model_fields) == {*settings, 'reuse_factor', 'state_storage'}
     layers = {'conv': settings, 'ode': {'state_storage': 'lutram'}}
     config = Hardware(layers=layers).hls_config()
     assert config['LayerName'] == {
-        'conv': {'ReuseFactor': 2, 'WeightStorage': 'bram', 'MultImpl': 'dsp'},
+        'conv': {'SIMD': 1, 'PE': 2, 'WeightStorage': 'bram', 'MultImpl': 'dsp'},
         'ode': {'StateStorage': 'lutram'},
     }
     conv = convert(model, tmp_path / 'p', hls_config=config).graph['conv']
-    assert conv.settings == config['LayerName']['conv']
+    assert conv.settings == {**config['LayerName']['conv'], 'ReuseFactor': conv.reuse}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

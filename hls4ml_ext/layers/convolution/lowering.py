@@ -185,7 +185,7 @@ def lower_dense(layer, inputs, graph) -> str:
     sums = sum_of_products(graph.type(inputs[0], name), kernel, weight_type, bias, bias_type)
     graph.check_float(name, sums, layer.compute_dtype, f'a sum of {n_in} products')
     widths = graph.type(inputs[0], name).width, sums.signed_bits
-    folding = choose_folding(graph, name, ExactDense.foldings(n_chan, n_pixels, n_out), widths)
+    folding = choose_folding(graph, name, ExactDense.foldings(n_chan, n_out), widths)
     out = graph.add(
         ExactDense, name, [inputs[0]], sums, out_shape=[n_out], acc_width=sums.signed_bits,
         weight_words=(matrix_words(kernel, folding.simd, folding.pe), weight_type),

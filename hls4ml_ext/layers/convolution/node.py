@@ -212,10 +212,9 @@ class ExactDense(MatrixLayer):
         return np.full(self.n_beats, self.input_beats() - 1)
 
     def possible_foldings(self):
-        *pixels, n_chan = self.input_shape()
-        return self.foldings(n_chan, int(np.prod(pixels)), self.get_attr('n_out'))
+        return self.foldings(self.input_shape()[-1], self.get_attr('n_out'))
 
     @staticmethod
-    def foldings(n_chan: int, n_pixels: int, n_out: int) -> list[Folding]:
-        """The possible foldings."""
-        return [Folding(simd, pe, n_pixels * a * b) for simd, a in slices(n_chan).items() for pe, b in slices(n_out).items()]
+    def foldings(n_chan: int, n_out: int) -> list[Folding]:
+        """The possible foldings, with their cycles for a pixel of the input."""
+        return [Folding(simd, pe, a * b) for simd, a in slices(n_chan).items() for pe, b in slices(n_out).items()]

@@ -85,7 +85,8 @@ def choose_folding(graph, name: str, possible: list[Folding], widths: tuple[int,
         given = f'ReuseFactor is {reuse}, but SIMD {simd} and PE {pe} take {_some(reuses)} cycles for a pixel'
         raise ConversionError(name, given, 'Leave out ReuseFactor, or SIMD and PE')
     nearest = max((r for r in reuses if r <= reuse), default=min(reuses))
-    if nearest != reuse and by_name and simd is None and pe is None:
+    # A smaller one than there is asks for the fastest.
+    if nearest < reuse and by_name and simd is None and pe is None:
         warnings.warn(
             f"layer '{name}': ReuseFactor {reuse} is not possible, using {nearest}. Possible: {_some(reuses)}", stacklevel=2
         )
