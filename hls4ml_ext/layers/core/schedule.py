@@ -23,6 +23,9 @@ import numpy as np
 
 from hls4ml_ext.layers.core.node import ExactLayer, beats_of
 
+COPY_DEPTH = 2
+"""Depth of the pipeline that copies a stream: a read and a write."""
+
 MIN_DEPTH = 2
 """Of a FIFO, so that it takes a beat and gives one in the same cycle."""
 
@@ -87,13 +90,20 @@ class Process:
 
 
 def processes_of(graph) -> list[Process]:
-    """The processes of an hls4ml graph: its nodes and its inputs."""
-    return [
-        process_of(node)
-        if isinstance(node, ExactLayer)
-        else Process((), tuple(node.outputs), beats_of(node, node.outputs[0]))
-        for node in graph.get_layers()
-    ]
+    """The processes of an hls4ml graph: its nodes, its inputs and the copies of streams."""
+    processes: list[Process] = []
+    beats: dict[str, int] = {}
+    for node in graph.get_layers():
+        if not node.inputs or node.inputs == ['input']:
+            process = Process((), tuple(node.outputs), beats_of(node, node.outputs[0]))
+        elif not isinstance(node, ExactLayer):
+            n = beats[node.inputs[0]]
+            process = Process(tuple(node.inputs), tuple(node.outputs), n, (np.arange(n),), (n,), depths=(COPY_DEPTH,))
+        else:
+            process = process_of(node)
+        processes.append(process)
+        beats.update(dict.fromkeys(process.outputs, process.n_beats))
+    return processes
 
 
 def process_of(node: ExactLayer) -> Process:
