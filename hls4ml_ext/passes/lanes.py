@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import lcm
+from math import gcd, lcm, prod
 
 from hls4ml.model.optimizer import ModelOptimizerPass
 
@@ -122,6 +122,15 @@ def insert_repacks(model):
     model.outputs = outputs
 
 
+def _between(model, source, have: int, wanted: int) -> int:
+    """The lanes on the way between two widths of which none divides the other: narrow, if that keeps up, else wide."""
+    if max(have, wanted) % min(have, wanted) == 0:
+        return have
+    slowest = max(n.cycles for n in model.get_layers() if isinstance(n, ExactLayer))
+    narrow, numbers = gcd(have, wanted), prod(source.get_output_variable(source.outputs[0]).shape)
+    return narrow if numbers // narrow <= slowest else lcm(have, wanted)
+
+
 def _repacked(model, tensor: str, lanes: int, made) -> str:
     """The tensor in beats of `lanes`."""
     from hls4ml_ext.layers.repack.node import ExactRepack
@@ -132,7 +141,7 @@ def _repacked(model, tensor: str, lanes: int, made) -> str:
         return tensor
     if (tensor, lanes) in made:
         return made[tensor, lanes]
-    between = lcm(have, lanes)
+    between = _between(model, source, have, lanes)
     origin = tensor if between in (have, lanes) else _repacked(model, tensor, between, made)
     name = f'{tensor.split(".to")[0] if ".to" in tensor else tensor}.to{lanes}'
     variable = source.get_output_variable(source.outputs[0])
