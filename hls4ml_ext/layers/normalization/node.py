@@ -8,7 +8,7 @@ from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.core.folding import Folding, divisors, folding_settings
 from hls4ml_ext.layers.core.memory import Memory, Products
-from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.node import ExactLayer, pipeline_depth
 from hls4ml_ext.layers.normalization import tables
 
 WIDTHS = ('x_width', 'sum_width', 'square_width', 'variance_width', 'deviation_width', 'product_width')
@@ -71,8 +71,9 @@ class ExactLayerNorm(ExactLayer):
         return (self.n_pixels + 1) * self.reuse
 
     @property
-    def interval(self):
-        return 1
+    def pipeline_depths(self):
+        # One behind the other: the sums and a square of one, the table and the product with its entry, gamma and beta.
+        return (pipeline_depth(True, self.get_attr('simd')) + pipeline_depth(True, 1) + pipeline_depth(terms=1),)
 
     @property
     def products(self):

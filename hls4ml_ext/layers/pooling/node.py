@@ -7,7 +7,7 @@ from hls4ml.model.attributes import Attribute
 
 from hls4ml_ext.layers.convolution.node import WINDOW_ATTRIBUTES, WindowMixin
 from hls4ml_ext.layers.core.memory import Products
-from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.node import ExactLayer, pipeline_depth
 
 POOLING = [
     Attribute('op', value_type=str),  # 'max' or 'average'
@@ -63,6 +63,14 @@ class ExactGlobalPooling2D(ExactLayer):
     @property
     def interval(self):
         return 1
+
+    @property
+    def delay(self):
+        return 1  # the results have a loop of their own, behind the one of the sums
+
+    @property
+    def pipeline_depths(self):
+        return (pipeline_depth(), pipeline_depth(terms=len(self.products)))
 
     @property
     def products(self):
