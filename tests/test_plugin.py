@@ -51,7 +51,7 @@ def test_headers_are_registered_once_for_each_backend():
     for backend in ('vivado', 'vitis'):
         names = [str(p) for p in get_backend(backend).get_custom_source()]
         assert len(names) == len(set(names))
-        assert sum('nnet_conv2d_ext.h' in n for n in names) == 1
+        assert sum('nnet_matvec_ext.h' in n for n in names) == 1
 
 
 # ---------------------------------------------------------------------------------------------------------------------
