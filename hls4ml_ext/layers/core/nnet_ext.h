@@ -17,7 +17,6 @@
 #ifndef __SYNTHESIS__
 #include <cstdint>
 #include <istream>
-#include <string>
 #include <type_traits>
 #ifndef HLS4ML_EXT_AP_INT
 #define HLS4ML_EXT_NATIVE
@@ -195,15 +194,19 @@ template <int N, int W, bool S> struct rom_word {
 };
 
 template <int N, int W, bool S> std::istream &operator>>(std::istream &in, rom_word<N, W, S> &word) {
-    std::string text;
-    in >> text;
-    const size_t last = text.find(')') - 1; // the least significant digit
+    const int n_digits = ceil_div(N * W, 4);
+    char digits[n_digits]; // the most significant one first
+    in.ignore(64, 'x');
+    in.read(digits, n_digits);
+    in.get(); // the closing bracket
     for (int k = 0; k < N; k++) {
+        #pragma HLS UNROLL
         int64_t value = 0;
         for (int b = 0; b < W; b++) {
+            #pragma HLS UNROLL
             const int bit = k * W + b;
-            const char digit = text[last - bit / 4];
-            const int nibble = digit == 'x' ? 0 : digit <= '9' ? digit - '0' : digit - 'a' + 10;
+            const char digit = digits[n_digits - 1 - bit / 4];
+            const int nibble = digit <= '9' ? digit - '0' : digit - 'a' + 10;
             value |= int64_t((nibble >> (bit % 4)) & 1) << b;
         }
         if (S && (value >> (W - 1)) != 0)
