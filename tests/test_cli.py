@@ -369,4 +369,4 @@ def test_stl10_smoke(tmp_path):
     assert result.exit_code == 0, result.output
     results = json.loads((tmp_path / 'run' / 'results.json').read_text())
     assert results['accuracy'] == {'keras': None, 'csim': None}
-    assert results['model']['parameters'] == 448746
+    assert results['model']['parameters'] == 447594

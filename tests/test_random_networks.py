@@ -35,8 +35,7 @@ def models_of_two_inputs(draw):
 
 
 def one_input(shape, descriptions: dict):
-    # Three to a group: a network that starts with a skip connection uses its input twice.
-    return branches(shape, {name: [build(p) for p in parts] for name, parts in descriptions.items()}, group=3)
+    return branches(shape, {name: [build(p) for p in parts] for name, parts in descriptions.items()})
 
 
 def two_inputs(shape, descriptions: dict):

@@ -188,7 +188,10 @@ window_taps:
         if (to_write > 0) {
             const int x = col * CONFIG_T::stride_width - CONFIG_T::pad_left + j;
             const bool inside = slide::inside(row, col, k, j);
-            const int ring_row = slot + k >= CONFIG_T::ring_rows ? slot + k - CONFIG_T::ring_rows : slot + k;
+            const int wrapped = slot + k >= CONFIG_T::ring_rows ? slot + k - CONFIG_T::ring_rows : slot + k;
+            // A ring that holds the whole image may have fewer rows than the window: more than one turn.
+            const int ring_row =
+                CONFIG_T::ring_rows == CONFIG_T::in_height ? row * CONFIG_T::stride_height - CONFIG_T::pad_top + k : wrapped;
             const int address = inside ? ring_row * row_words + x * slide::groups + group : 0;
             res_T tap;
             for (int c = 0; c < lanes; c++) {
