@@ -150,7 +150,7 @@ def _convert(model, arguments: dict, hls_config: dict):
     from hls4ml.utils.config import create_config
 
     from hls4ml_ext import plugin
-    from hls4ml_ext.graph import ExactModelGraph
+    from hls4ml_ext.graph import graph_class
     from hls4ml_ext.layers.core.builder import functional_of
 
     plugin.register()  # hls4ml only prints a line if it fails
@@ -176,7 +176,7 @@ def _convert(model, arguments: dict, hls_config: dict):
         {'class_name': 'ExtPlaceholder', 'name': name, 'inputs': inputs, 'out_shape': [1], 'module': __name__}
         for name in outputs
     ]
-    return ExactModelGraph.from_layer_list(config, layers, inputs, outputs)
+    return graph_class(config['Backend']).from_layer_list(config, layers, inputs, outputs)
 
 
 def check_model(model):

@@ -36,6 +36,15 @@ class ExactModelGraph(ModelGraph):
                 raise ExtError(f'images of shape {array.shape[1:]}; the model wants {shape} for {variable.name}')
 
 
+def graph_class(backend: str) -> type[ExactModelGraph]:
+    """The class of the models of a back end."""
+    if backend.lower() != 'rtl':
+        return ExactModelGraph
+    from hls4ml_ext.rtl.model import RTLModelGraph
+
+    return RTLModelGraph
+
+
 def check_hls_model(hls_model):
     """Raises :class:`ExtError` unless `hls_model` is an hls4ml model."""
     if not isinstance(hls_model, ModelGraph):

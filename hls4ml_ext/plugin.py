@@ -11,21 +11,28 @@ from hls4ml.model.optimizer.optimizer import optimizer_map
 FLOW = 'hls4ml_ext'
 
 
-def register(register_backend=None, register_writer=None):
+def register(*_):
     """Registers every operation and pass with the Vivado and Vitis backends.
 
-    It may be called any number of times, and in any order with other plugins; it registers no backend of its own.
+    It may be called any number of times, and in any order with other plugins. It registers the RTL backend.
 
     Args:
-        register_backend, register_writer: What hls4ml hands to its plugins; not used.
+        _: What hls4ml hands to its plugins, two functions to register backends and writers.
     """
+    from hls4ml.backends.backend import backend_map, register_backend
+    from hls4ml.writer.writers import register_writer
+
     from hls4ml_ext import passes
     from hls4ml_ext.layers import load_operations
     from hls4ml_ext.layers.core.node import ExactInput, ExtPlaceholder
     from hls4ml_ext.layers.qkeras.handlers import register_handlers
     from hls4ml_ext.registry import register_operation
+    from hls4ml_ext.rtl.backend import NAME, RTLBackend, RTLWriter
     from hls4ml_ext.saving import register_keras_classes, running_hls4ml_command
 
+    if 'rtl' not in backend_map:
+        register_writer(NAME, RTLWriter)
+        register_backend(NAME, RTLBackend)
     for node in (ExactInput, ExtPlaceholder):
         if layer_map.get(node.__name__) is not node:
             register_layer(node.__name__, node)
@@ -40,10 +47,11 @@ def register(register_backend=None, register_writer=None):
         register_flow(FLOW, [p.name for p in passes.EXACT])
         # Before anything that hls4ml does to a graph.
         get_flow('convert').requires.insert(0, FLOW)
-    types = get_flow('vivado:specific_types')  # Vitis runs it too
-    for pass_class in passes.TYPES:
-        if pass_class.name not in types.optimizers:
-            types.optimizers.append(pass_class.name)
+    for backend in ('vivado', 'rtl'):  # Vitis runs Vivado's, too
+        types = get_flow(f'{backend}:specific_types')
+        types.optimizers.extend(p.name for p in passes.TYPES if p.name not in types.optimizers)
+    write = get_flow('rtl:write')
+    write.optimizers[:0] = [p.name for p in passes.WRITE if p.name not in write.optimizers]
     for backend in ('vivado', 'vitis'):
         write = get_flow(f'{backend}:write')
         write.optimizers[:0] = [p.name for p in passes.WRITE if p.name not in write.optimizers]

@@ -22,7 +22,7 @@ Lowering = Callable[[object, list[str], object], str]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: Keras layers, the nodes they become, and the C++ of the nodes.
+    """One operation: Keras layers, the nodes they become, and how the nodes are spelled in C++ and, if at all, in SystemVerilog.
 
     Args:
         name: What it is called in messages.
@@ -32,6 +32,10 @@ class Operation:
         nodes: The node classes, subclasses of :class:`~hls4ml_ext.layers.core.ExactLayer`.
         kernels: How the nodes are spelled in C++: for each node one :class:`~hls4ml_ext.layers.core.HLSKernel`.
         headers: C++ headers, absolute paths; they are copied to ``nnet_utils/`` of a project.
+        rtl_kernels: How the nodes are spelled in SystemVerilog: for each node at most one
+            :class:`~hls4ml_ext.rtl.kernel.RTLKernel`. A node without one converts to C++ only.
+        rtl_sources: SystemVerilog files, absolute paths, each with one module of the file's name; those that a project uses are
+            copied into it.
         unknown_to_hls4ml: The Keras classes among `lowerings` that stock hls4ml can't parse.
     """
 
@@ -40,13 +44,16 @@ class Operation:
     nodes: tuple[type[ExactLayer], ...] = ()
     kernels: tuple[type, ...] = ()
     headers: tuple[Path, ...] = ()
+    rtl_kernels: tuple[type, ...] = ()
+    rtl_sources: tuple[Path, ...] = ()
     unknown_to_hls4ml: tuple[str, ...] = ()
 
     def check(self):
         """Raises :class:`~hls4ml_ext.errors.ExtError` if a part is missing or doesn't fit."""
-        missing = [str(h) for h in self.headers if not Path(h).is_file()]
-        if missing:
-            raise ExtError(f"operation '{self.name}': no such header: {', '.join(missing)}")
+        for what, files in (('header', self.headers), ('SystemVerilog file', self.rtl_sources)):
+            missing = [str(f) for f in files if not Path(f).is_file()]
+            if missing:
+                raise ExtError(f"operation '{self.name}': no such {what}: {', '.join(missing)}")
         for node in self.nodes:
             if not issubclass(node, ExactLayer):
                 raise ExtError(f"operation '{self.name}': {node.__name__} is not a subclass of ExactLayer")
@@ -56,10 +63,10 @@ class Operation:
                 raise ExtError(f"operation '{self.name}': node {node.__name__} does not say its kind")
             if not any(kernel.node is node for kernel in self.kernels):
                 raise ExtError(f"operation '{self.name}': node {node.__name__} has no kernel")
-        for kernel in self.kernels:
+        for kernel in (*self.kernels, *self.rtl_kernels):
             if kernel.node not in self.nodes:
                 raise ExtError(f"operation '{self.name}': {kernel.__name__} spells a node that is not among its nodes")
-            if kernel.header and kernel.header not in {Path(h).name for h in self.headers}:
+            if getattr(kernel, 'header', '') and kernel.header not in {Path(h).name for h in self.headers}:
                 raise ExtError(
                     f"operation '{self.name}': {kernel.__name__} wants {kernel.header}, which is not among its headers"
                 )
@@ -79,6 +86,17 @@ def operations() -> list[Operation]:
 def lowerings() -> dict[str, Lowering]:
     """All lowerings: full name of a Keras class -> function."""
     return {key: lower for op in _operations.values() for key, lower in op.lowerings.items()}
+
+
+def rtl_kernel_of(node):
+    """The RTL kernel of a node, or None."""
+    kernels = (kernel for op in _operations.values() for kernel in op.rtl_kernels)
+    return next((kernel() for kernel in kernels if isinstance(node, kernel.node)), None)
+
+
+def rtl_sources() -> list[Path]:
+    """The SystemVerilog files of all operations."""
+    return [Path(path) for op in _operations.values() for path in op.rtl_sources]
 
 
 def register_operation(operation: Operation):

@@ -23,7 +23,7 @@ from hls4ml_ext.models.knobs import Count, Section
 from hls4ml_ext.names import is_safe
 from hls4ml_ext.validation import Mistake, validated
 
-BACKENDS = ('Vivado', 'Vitis')
+BACKENDS = ('Vivado', 'Vitis', 'RTL')
 
 DEFAULT_PART = 'xczu7ev-ffvc1156-2-e'
 """The FPGA of the ZCU104."""
@@ -122,7 +122,7 @@ class Target(Section):
         clock_period: In ns.
     """
 
-    backend: Literal['Vitis', 'Vivado'] = 'Vitis'
+    backend: Literal['Vitis', 'Vivado', 'RTL'] = 'Vitis'
     io_type: Literal['io_stream', 'io_parallel'] = 'io_stream'
     part: Part = DEFAULT_PART
     clock_period: Period = 5.0
@@ -195,6 +195,11 @@ class Arguments(Target):
     def _fits_together(self):
         if self.namespace == self.project_name:
             raise ValueError(f'namespace: {self.namespace!r} is the name of the project, too. Use another one')
+        if self.backend == 'RTL':
+            given = {'io_type': self.io_type == 'io_parallel', 'namespace': self.namespace, 'write_tar': self.write_tar}
+            given |= {'input_data_tb': self.input_data_tb, 'output_data_tb': self.output_data_tb}
+            for name in (name for name, value in given.items() if value):
+                raise ValueError(f'{name}: {getattr(self, name)!r} is a setting of HLS back ends, not of RTL. Leave it out')
         if self.write_emulation_constants and self.backend != 'Vitis':
             raise ValueError(f'write_emulation_constants: the {self.backend} backend has none. Leave it out')
         return self
@@ -229,7 +234,7 @@ def check_arguments(group, given: dict[str, Any]):
 
 
 def check_backend(backend) -> str:
-    """The name of the backend as hls4ml spells it. Raises :class:`SettingsError` unless it is Vivado or Vitis."""
+    """The name of the backend as hls4ml spells it. Raises :class:`SettingsError` if there is no such one."""
     for name in BACKENDS:
         if name.lower() == str(backend).lower():
             return name

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.convolution import hls, lowering
+from hls4ml_ext.layers.convolution import hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 HERE = Path(__file__).parent
@@ -22,4 +22,6 @@ OPERATION = Operation(
         HERE / 'nnet_matvec_ext.h',
         HERE / 'nnet_depthwise_ext.h',
     ),
+    rtl_kernels=(rtl.Conv2DKernel, rtl.DepthwiseConv2DKernel, rtl.DenseKernel),
+    rtl_sources=tuple(sorted(HERE.glob('*.sv'))),
 )

@@ -26,15 +26,21 @@ class RomVariable(WeightVariable):
         self.words, self.lanes = words, lanes
         self.data_length = words  # what hls4ml's writer takes for the length of the array
 
-    def __iter__(self):
+    def hex_words(self) -> list[str]:
+        """The words in hexadecimal, lane 0 in the low bits."""
         stored = stored_integers(self.data, self.stored_type.frac)
         width, digits = self.stored_type.width, -(-self.lanes * self.stored_type.width // 4)
         mask = (1 << width) - 1
+        words = []
         for row in stored:
             word = 0
             for value in reversed(row.tolist()):
                 word = word << width | (value & mask)
-            yield f'HLS4ML_EXT_ROM(0x{word:0{digits}x})'
+            words.append(f'{word:0{digits}x}')
+        return words
+
+    def __iter__(self):
+        return (f'HLS4ML_EXT_ROM(0x{word})' for word in self.hex_words())
 
     @classmethod
     def deserialize(cls, state):

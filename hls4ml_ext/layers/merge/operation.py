@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.merge import hls, lowering
+from hls4ml_ext.layers.merge import hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
@@ -11,4 +11,6 @@ OPERATION = Operation(
     nodes=(hls.ExactAdd,),
     kernels=(hls.AddKernel,),
     headers=(Path(__file__).parent / 'nnet_add_ext.h',),
+    rtl_kernels=(rtl.AddKernel,),
+    rtl_sources=(Path(__file__).parent / 'ext_add.sv',),
 )

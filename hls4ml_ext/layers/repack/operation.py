@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.repack import hls
+from hls4ml_ext.layers.repack import hls, rtl
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
@@ -10,4 +10,6 @@ OPERATION = Operation(
     nodes=(hls.ExactRepack,),
     kernels=(hls.RepackKernel,),
     headers=(Path(__file__).parent / 'nnet_repack_ext.h',),
+    rtl_kernels=(rtl.RepackKernel,),
+    rtl_sources=(Path(__file__).parent / 'ext_repack.sv',),
 )

@@ -1,0 +1,101 @@
+"""The SystemVerilog of convolution and dense layers."""
+
+from __future__ import annotations
+
+from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D
+from hls4ml_ext.rtl.body import Body, Stream, Verbatim
+from hls4ml_ext.rtl.kernel import ROUND_TRIP, RTLKernel, depth, result_type, rom_file, style, styles
+
+WINDOW_LATENCY = 3
+"""Cycles of the pipeline of ``ext_window_serial``."""
+
+
+def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
+    """Places the window of a node.
+
+    Args:
+        border: Stored integer of a tap outside of the image.
+
+    Returns:
+        The stream of its taps.
+    """
+    window, x = node.window, node.input_type()
+    if window.kind == 'none':
+        return source
+    name, width = f'{node.identifier}_window', window.lanes * x.width
+    image = {'HEIGHT': window.in_height, 'WIDTH': window.in_width, 'GROUPS': window.groups}
+    strides = {'STRIDE_HEIGHT': window.stride_height, 'STRIDE_WIDTH': window.stride_width}
+    taps = body.stream(f'{node.identifier}_taps', window.taps * width)
+    if window.kind == 'subsample':
+        body.engine('ext_window_subsample', name, {**image, **strides, 'W': width}, [source], [taps])
+        return taps
+    parameters = {
+        **image, 'LANES': window.lanes, 'W_X': x.width, 'FILT_HEIGHT': window.filt_height, 'FILT_WIDTH': window.filt_width,
+        **strides, 'PAD_TOP': window.pad_top, 'PAD_LEFT': window.pad_left, 'OUT_HEIGHT': window.out_height,
+        'OUT_WIDTH': window.out_width, 'BORDER': Verbatim(f"{x.width}'h{border & ((1 << x.width) - 1):x}"),
+    }  # fmt: skip
+    memories = {m.name: style(m) for m in node.window_memories()}
+    if window.kind == 'parallel':
+        parameters |= {'LINE_STYLE': memories['line'], 'COLUMN_STYLE': memories['columns']}
+    else:
+        parameters |= {'RING_ROWS': window.ring_rows, 'DEPTH': WINDOW_LATENCY + ROUND_TRIP + 1, 'ROW_STYLE': memories['rows']}
+    body.engine(f'ext_window_{window.kind}', name, parameters, [source], [taps])
+    return taps
+
+
+class WeightedKernel(RTLKernel):
+    """A window, if there is one, and a matrix or depthwise engine."""
+
+    module = ''
+
+    def place(self, node, body, inputs, outputs):
+        body.engine(self.module, node.identifier, self.parameters(node), [self.taps(node, body, inputs[0])], outputs)
+
+    def taps(self, node, body: Body, source: Stream) -> Stream:
+        return place_window(node, body, source)
+
+    def parameters(self, node) -> dict:
+        x, weight, bias = node.input_type(), node.weights['weight'].stored_type, node.weights['bias'].stored_type
+        product_frac = x.frac + weight.frac
+        frac = max(product_frac, bias.frac)
+        memories = styles(node)
+        return {
+            'SIMD': node.get_attr('simd'), 'PE': node.get_attr('pe'), 'FOLD_IN': node.fold_in, 'FOLD_OUT': node.fold_out,
+            'W_X': x.width, 'X_SIGNED': x.signed, 'W_W': weight.width, 'W_SIGNED': weight.signed,
+            'PRODUCT_SHIFT': frac - product_frac, 'W_B': bias.width, 'B_SIGNED': bias.signed, 'BIAS_SHIFT': frac - bias.frac,
+            'W_A': node.get_attr('acc_width'), **result_type(node.result_type, frac),
+            'IMPL': 'dsp' if any(p.uses_dsp for p in node.products) else 'lut',
+            'DEPTH': depth(node, self.pipeline(node), node.fold_in),
+            'WEIGHTS': rom_file(node, 'weight'), 'BIASES': rom_file(node, 'bias'),
+            'WEIGHT_STYLE': memories['weight'], 'BIAS_STYLE': memories['bias'],
+        }  # fmt: skip
+
+    @staticmethod
+    def pipeline(node) -> int:
+        """Cycles from a step to its outputs; see ``ext_matvec``."""
+        levels = (int(node.get_attr('simd')) - 1).bit_length()
+        return 6 + (levels + 1) // 2
+
+
+class MatrixKernel(WeightedKernel):
+    module = 'ext_matvec'
+
+    def parameters(self, node):
+        memories = styles(node)
+        return {**super().parameters(node), **({'VECTOR_STYLE': memories['vector']} if 'vector' in memories else {})}
+
+
+class Conv2DKernel(MatrixKernel):
+    node = ExactConv2D
+
+
+class DepthwiseConv2DKernel(WeightedKernel):
+    node = ExactDepthwiseConv2D
+    module = 'ext_depthwise'
+
+
+class DenseKernel(MatrixKernel):
+    node = ExactDense
+
+    def taps(self, node, body, source):
+        return source

@@ -1,0 +1,31 @@
+"""The SystemVerilog of a copy."""
+
+from __future__ import annotations
+
+from hls4ml_ext.layers.copy.node import ExactCopy
+from hls4ml_ext.rtl.kernel import FIFO_LATENCY, RTLKernel, fifo_depth
+
+
+class CopyKernel(RTLKernel):
+    """A FIFO for each copy; a beat is taken when there is a place in all of them.
+
+    ``cycles`` one a beat; ``latency`` 2; ``storage`` the FIFOs.
+    """
+
+    node = ExactCopy
+
+    def place(self, node, body, inputs, outputs):
+        (source,), name = inputs, node.identifier
+        body.lines += [
+            f'logic [{len(outputs) - 1}:0] {name}_room;',
+            f'assign {source.ready} = &{name}_room;',
+        ]
+        for i, (tensor, stream) in enumerate(zip(node.outputs, outputs)):
+            signals = [
+                f'.s_data({source.data})', f'.s_valid({source.valid} && &{name}_room)', f'.s_ready({name}_room[{i}])',
+            ]  # fmt: skip
+            parameters = {'WIDTH': stream.width, 'DEPTH': fifo_depth(node, tensor)}
+            body.instance('ext_fifo', f'{name}_{i}', parameters, [*signals, *stream.signals('m')])
+
+    def latency(self, node):
+        return FIFO_LATENCY

@@ -1,0 +1,1 @@
+"""The RTL back end: an exact graph as SystemVerilog, simulated by Verilator."""

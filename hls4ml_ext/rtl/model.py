@@ -1,0 +1,144 @@
+"""The hls4ml model of the RTL back end: Verilator behind hls4ml's methods."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from hls4ml_ext.errors import ExtError, ProjectError
+from hls4ml_ext.fixed import FixedType
+from hls4ml_ext.graph import ExactModelGraph
+from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
+from hls4ml_ext.rtl.kernel import stream_of
+from hls4ml_ext.rtl.packing import pack, unpack
+from hls4ml_ext.rtl.verilator import Library, Record
+
+IMAGES_AT_ONCE = 256
+"""Images whose beats are in memory at a time, for each core."""
+
+
+class RTLModelGraph(ExactModelGraph):
+    """What :func:`hls4ml_ext.convert` returns for ``backend='RTL'``.
+
+    ``compile`` builds a Verilator model, ``predict`` and ``trace`` run it. A batch goes through it as a stream, several images
+    in flight, one copy of the model on each core.
+    """
+
+    probes: tuple[str, ...] = ()
+    """Streams of the top that the simulation watches."""
+
+    def _compile(self):
+        self.probes = tuple(stream for _, stream, _ in self.traced()) if self.config.trace_output else ()
+        self._top_function_lib = Library(Path(self.config.backend.compile(self)))
+
+    def check_runnable(self):
+        """Raises ProjectError if it hasn't been compiled."""
+        if self._top_function_lib is None:
+            raise ProjectError('the model has not been compiled. Do it: hls4ml_ext.compile(hls_model)')
+
+    def traced(self) -> list[tuple[ExactLayer, str, tuple[int, int]]]:
+        """The layers whose output can be watched: the node, its stream, beats of an image and bits of a beat."""
+        found = []
+        for node in self.get_layers():
+            if isinstance(node, ExactLayer) and len(node.outputs) == 1 and node.outputs[0] not in self.outputs:
+                name, width = stream_of(node, node.outputs[0])
+                found.append((node, name, (node.n_beats, width)))
+        return found
+
+    # ------------------------------------------------------------------ simulation
+
+    def run_batch(self, arrays: list[np.ndarray], workers: int | None = None, progress=None) -> list[np.ndarray]:
+        """Runs a batch.
+
+        Args:
+            arrays: (images, *shape) numbers for each input.
+            workers: Threads; None is one for each core.
+            progress: Called with the number of images that are done.
+
+        Returns:
+            (images, size) float64 for each output.
+        """
+        self.check_runnable()
+        n, workers = len(arrays[0]), workers or os.cpu_count()
+        size = max(1, min(-(-n // workers), IMAGES_AT_ONCE))
+
+        def run(start):
+            part = [array[start : start + size] for array in arrays]
+            outputs = self._outputs_of(self.run_once(part), len(part[0]))
+            if progress:
+                progress(len(part[0]))
+            return outputs
+
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(run, range(0, n, size)))
+        return [
+            np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, variable.size()))
+            for i, variable in enumerate(self.get_output_variables())
+        ]
+
+    def run_once(self, arrays: list[np.ndarray], **options) -> Record:
+        """Runs images one behind the other through one model.
+
+        Args:
+            arrays: (images, *shape) numbers for each input.
+            options: Of :meth:`hls4ml_ext.rtl.verilator.Library.run`.
+
+        Raises:
+            ProjectError: if it hangs.
+        """
+        n = len(arrays[0])
+        inputs = []
+        for array, variable in zip(arrays, self.get_input_variables()):
+            t, lanes = self._format(variable)
+            inputs.append(pack(t.quantize(np.asarray(array, np.float64)), t, lanes))
+        outputs = [(n * prod(v.shape) // lanes, lanes * t.width) for v in self.get_output_variables() for t, lanes in [self._format(v)]]
+        watched = {stream: shape for _, stream, shape in self.traced()}
+        probes = [(n * watched[name][0], watched[name][1]) for name in self.probes]
+        slowest = max((node.cycles for node in self.get_layers() if isinstance(node, ExactLayer)), default=1)
+        options = {'patience': 100 * slowest + 100_000, **options}
+        record = self._top_function_lib.run(inputs, outputs, probes, **options)
+        if record is None:
+            raise ProjectError(f"the RTL of '{self.config.get_project_name()}' hangs: please report this network")
+        return record
+
+    @staticmethod
+    def _format(variable) -> tuple[FixedType, int]:
+        return FixedType.from_hls4ml(variable.type.precision), int(variable.type.n_elem)
+
+    def _outputs_of(self, record: Record, n: int) -> list[np.ndarray]:
+        variables = self.get_output_variables()
+        return [unpack(beats, *self._format(v)).reshape(n, -1) for beats, v in zip(record.outputs, variables)]
+
+    def _batch(self, x) -> list[np.ndarray]:
+        variables = self.get_input_variables()
+        arrays = [x] if len(variables) == 1 else list(x)
+        if not all(isinstance(array, np.ndarray) for array in arrays):
+            raise ExtError('give NumPy arrays')
+        self._check_sizes(x)
+        return [array.reshape(-1, *variable.shape) for array, variable in zip(arrays, variables)]
+
+    def predict(self, x):
+        """The outputs for a batch, as hls4ml's ``predict`` gives them: (images, size) for each output."""
+        outputs = [o.astype(np.float32) for o in self.run_batch(self._batch(x))]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def trace(self, x):
+        """``predict``, and name of each layer -> its output for each image, as hls4ml's ``trace`` gives them."""
+        if not self.config.trace_output or not self.probes:
+            self.config.trace_output = True
+            self.compile()
+        arrays = self._batch(x)
+        n, record = len(arrays[0]), self.run_once(arrays)
+        outputs = self._outputs_of(record, n)
+        traced = {}
+        for (node, _, _), beats in zip(self.traced(), record.probes):
+            traced[node.name] = unpack(beats, node.result_type, lanes_of(node)).reshape(n, *node.get_attr('out_shape'))
+        for tensor, output in zip(self.outputs, outputs):
+            if tensor in self.graph:
+                traced[tensor] = output
+        outputs = [o.astype(np.float32) for o in outputs]
+        return outputs[0] if len(outputs) == 1 else outputs, traced
