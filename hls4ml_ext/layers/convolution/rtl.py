@@ -9,6 +9,9 @@ from hls4ml_ext.rtl.kernel import ROUND_TRIP, RTLKernel, depth, result_type, rom
 WINDOW_LATENCY = 3
 """Cycles of the pipeline of ``ext_window_serial``."""
 
+TAPS_IN_FLIGHT = WINDOW_LATENCY + ROUND_TRIP + 1
+"""Taps in this pipeline and in the FIFO behind it."""
+
 
 def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
     """Places the window of a node.
@@ -38,7 +41,7 @@ def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
     if window.kind == 'parallel':
         parameters |= {'LINE_STYLE': memories['line'], 'COLUMN_STYLE': memories['columns']}
     else:
-        parameters |= {'RING_ROWS': window.ring_rows, 'DEPTH': WINDOW_LATENCY + ROUND_TRIP + 1, 'ROW_STYLE': memories['rows']}
+        parameters |= {'RING_ROWS': window.ring_rows, 'DEPTH': TAPS_IN_FLIGHT, 'ROW_STYLE': memories['rows']}
     body.engine(f'ext_window_{window.kind}', name, parameters, [source], [taps])
     return taps
 
