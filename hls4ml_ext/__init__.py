@@ -24,6 +24,7 @@ _NAMES = {
     'compile': 'simulation',
     'simulate': 'simulation',
     'compare': 'simulation',
+    'measure_cycles': 'rtl.cycles',
     'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',
