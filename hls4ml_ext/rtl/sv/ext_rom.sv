@@ -21,7 +21,9 @@ module ext_rom #(
     if (WIDTH < 1 || DEPTH < 1) $error("ext_rom: WIDTH %0d, DEPTH %0d", WIDTH, DEPTH);
 
     (* rom_style = STYLE, ram_style = STYLE *) logic [WIDTH-1:0] mem [0:DEPTH-1];
-    initial $readmemh(FILE, mem);
+    if (FILE != "") begin : filled
+        initial $readmemh(FILE, mem);
+    end
     logic [WIDTH-1:0] word;
     always_ff @(posedge clk) begin
         word <= mem[read_at];
