@@ -66,22 +66,16 @@ class RTLModelGraph(ExactModelGraph):
             (images, size) float64 for each output.
         """
         self.check_runnable()
-        n, workers = len(arrays[0]), workers or os.cpu_count()
-        size = max(1, min(-(-n // workers), IMAGES_AT_ONCE))
 
-        def run(start):
-            part = [array[start : start + size] for array in arrays]
+        def run(part):
             outputs = self._outputs_of(self.run_once(part), len(part[0]))
             if progress:
                 progress(len(part[0]))
             return outputs
 
-        with ThreadPoolExecutor(workers) as pool:
-            parts = list(pool.map(run, range(0, n, size)))
-        return [
-            np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, variable.size()))
-            for i, variable in enumerate(self.get_output_variables())
-        ]
+        parts = _in_parts(run, arrays, workers)
+        empty = [np.zeros((0, variable.size())) for variable in self.get_output_variables()]
+        return [np.concatenate(some) for some in zip(empty, *parts)]
 
     def run_once(self, arrays: list[np.ndarray], library: Library | None = None, **options) -> Record:
         """Runs images one behind the other through one model.
@@ -140,13 +134,27 @@ class RTLModelGraph(ExactModelGraph):
             self.config.trace_output = True
             self.compile()
         arrays = self._batch(x)
-        n, record = len(arrays[0]), self.run_once(arrays)
-        outputs = self._outputs_of(record, n)
-        traced = {}
-        for (node, _, _), beats in zip(self.traced(), record.probes):
-            traced[node.name] = unpack(beats, node.result_type, lanes_of(node)).reshape(n, *node.get_attr('out_shape'))
-        for tensor, output in zip(self.outputs, outputs):
-            if tensor in self.graph:
-                traced[tensor] = output
-        outputs = [o.astype(np.float32) for o in outputs]
+
+        def run(part):
+            n, record = len(part[0]), self.run_once(part)
+            outputs, traced = self._outputs_of(record, n), {}
+            for (node, _, _), beats in zip(self.traced(), record.probes):
+                traced[node.name] = unpack(beats, node.result_type, lanes_of(node)).reshape(n, *node.get_attr('out_shape'))
+            traced.update({tensor: output for tensor, output in zip(self.outputs, outputs) if tensor in self.graph})
+            return outputs, traced
+
+        parts = _in_parts(run, arrays)
+        if not parts:
+            raise ExtError('there are no images to trace')
+        outputs = [np.concatenate(some).astype(np.float32) for some in zip(*(outputs for outputs, _ in parts))]
+        traced = {name: np.concatenate([traced[name] for _, traced in parts]) for name in parts[0][1]}
         return outputs[0] if len(outputs) == 1 else outputs, traced
+
+
+def _in_parts(function, arrays: list[np.ndarray], workers: int | None = None) -> list:
+    """What a function makes of parts of a batch, each on a thread."""
+    n, workers = len(arrays[0]), workers or os.cpu_count()
+    size = max(1, min(-(-n // workers), IMAGES_AT_ONCE))
+    parts = [[array[start : start + size] for array in arrays] for start in range(0, n, size)]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, parts))
