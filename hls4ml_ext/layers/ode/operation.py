@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.ode import hls, lowering
+from hls4ml_ext.layers.ode import hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
@@ -11,5 +11,7 @@ OPERATION = Operation(
     nodes=(hls.ExactODEBlock,),
     kernels=(hls.ODEKernel,),
     headers=(Path(__file__).parent / 'nnet_ode_ext.h',),
+    rtl_kernels=(rtl.ODEKernel,),
+    rtl_sources=tuple(sorted(Path(__file__).parent.glob('*.sv'))),
     unknown_to_hls4ml=('hls4ml_ext.layers.ode.keras.ODEBlock',),
 )
