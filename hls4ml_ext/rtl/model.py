@@ -24,8 +24,8 @@ IMAGES_AT_ONCE = 256
 class RTLModelGraph(ExactModelGraph):
     """What :func:`hls4ml_ext.convert` returns for ``backend='RTL'``.
 
-    ``compile`` builds a Verilator model, ``predict`` and ``trace`` run it. A batch goes through it as a stream, several images
-    in flight, one copy of the model on each core.
+    ``compile`` builds a Verilator model, ``predict`` and ``trace`` run it. A batch goes through it as a stream, several
+    images in flight, one copy of the model on each core.
     """
 
     probes: tuple[str, ...] = ()
@@ -95,7 +95,11 @@ class RTLModelGraph(ExactModelGraph):
         for array, variable in zip(arrays, self.get_input_variables()):
             t, lanes = self._format(variable)
             inputs.append(pack(t.quantize(np.asarray(array, np.float64)), t, lanes))
-        outputs = [(n * prod(v.shape) // lanes, lanes * t.width) for v in self.get_output_variables() for t, lanes in [self._format(v)]]
+        outputs = [
+            (n * prod(v.shape) // lanes, lanes * t.width)
+            for v in self.get_output_variables()
+            for t, lanes in [self._format(v)]
+        ]
         watched = {stream: shape for _, stream, shape in self.traced()}
         probes = [(n * watched[name][0], watched[name][1]) for name in self.probes]
         slowest = max((node.cycles for node in self.get_layers() if isinstance(node, ExactLayer)), default=1)

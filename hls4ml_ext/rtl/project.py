@@ -64,8 +64,8 @@ def top_module(model) -> tuple[str, list[Path]]:
     place_graph(model, body, streams, outputs)
     name = model.config.get_project_name()
     lines = [
-        f'// {name}: the network, written by hls4ml-ext. Every edge is a stream of beats with valid and ready; every engine says',
-        '// in its own file what it does, in how many cycles.',
+        f'// {name}: the network, written by hls4ml-ext. Every edge is a stream of beats with valid and ready; every engine',
+        '// says in its own file what it does, in how many cycles.',
         f'module {name} #(',
         f'{INDENT}parameter ROMS = "{ROMS}" // folder of the files of the ROMs',
         ') (',

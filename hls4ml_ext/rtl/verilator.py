@@ -153,7 +153,9 @@ def _call(command: list[str], directory: Path, log: str, environment=None):
         output = done.stdout + done.stderr
         (directory / log).write_text(output, encoding='utf-8')
         errors = [line for line in output.splitlines() if LINE.search(line)] or output.splitlines()[-3:]
-        raise ProjectError(f'{Path(command[0]).name} failed: {" ".join(errors[:2])}. All of its output is in {directory / log}')
+        raise ProjectError(
+            f'{Path(command[0]).name} failed: {" ".join(errors[:2])}. All of its output is in {directory / log}'
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D
+from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D, WindowMixin
+from hls4ml_ext.layers.core.node import ExactLayer, positions
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
 from hls4ml_ext.rtl.kernel import ROUND_TRIP, RTLKernel, depth, result_type, rom_file, style, styles
 
@@ -36,11 +37,40 @@ def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
     }  # fmt: skip
     memories = {m.name: style(m) for m in node.window_memories()}
     if window.kind == 'parallel':
-        parameters |= {'LINE_STYLE': memories['line'], 'COLUMN_STYLE': memories['columns']}
+        parameters |= {'OVERLAP': may_overlap(node), 'LINE_STYLE': memories['line'], 'COLUMN_STYLE': memories['columns']}
     else:
-        parameters |= {'RING_ROWS': window.ring_rows, 'DEPTH': WINDOW_LATENCY + ROUND_TRIP + 1, 'ROW_STYLE': memories['rows']}
+        parameters |= {
+            'RING_ROWS': window.ring_rows,
+            'DEPTH': WINDOW_LATENCY + ROUND_TRIP + 1,
+            'ROW_STYLE': memories['rows'],
+        }
     body.engine(f'ext_window_{window.kind}', name, parameters, [source], [taps])
     return taps
+
+
+def may_overlap(node) -> bool:
+    """Whether the window of a node may take pixels of the next image before its last windows are complete.
+
+    In the dynamics of an ODE block the next image is the next evaluation, whose pixels come from what the windows give: they
+    may only if all windows together reach less far than an image.
+    """
+    window = node.window
+    pixels = window.in_height * window.in_width
+    if window.n_positions - pixels >= pixels:
+        return False
+    owner = getattr(node.model, 'owner', None)
+    if owner is None:
+        return True
+    if '.' in owner:  # a block in a block: a loop around the loop
+        return False
+    reach = 0
+    for other in node.model.get_layers():
+        if isinstance(other, WindowMixin) and other.window.kind != 'none':
+            reach += int(other.window.last_pixel[0]) + 1
+        elif isinstance(other, ExactLayer) and positions(other.get_attr('out_shape')) > 1:
+            if other.last_input_of()[0] >= other.input_beats() - 1:  # it needs the whole image
+                return False
+    return reach < pixels
 
 
 class WeightedKernel(RTLKernel):
