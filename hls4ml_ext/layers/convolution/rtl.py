@@ -110,6 +110,18 @@ class WeightedKernel(RTLKernel):
 class MatrixKernel(WeightedKernel):
     module = 'ext_matvec'
 
+    @classmethod
+    def pipeline(cls, node):
+        return super().pipeline(node) + cls.shares_dsps(node)
+
+    @staticmethod
+    def shares_dsps(node) -> bool:
+        """Whether two products share a DSP; see ``ext_multiply_pair``."""
+        x, w = node.input_type(), node.weights['weight'].stored_type
+        x_bits, w_bits = x.width + (not x.signed), w.width + (not w.signed)
+        dsp = any(p.uses_dsp for p in node.products)
+        return dsp and int(node.get_attr('pe')) > 1 and x_bits + 2 * w_bits + 1 <= 27
+
     def parameters(self, node):
         memories = styles(node)
         return {**super().parameters(node), **({'VECTOR_STYLE': memories['vector']} if 'vector' in memories else {})}
