@@ -22,7 +22,7 @@ Lowering = Callable[[object, list[str], object], str]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: Keras layers, the nodes they become, and the C++ and SystemVerilog of the nodes.
+    """One operation: Keras layers, the nodes they become, and how these are spelled in C++ and, if at all, in SystemVerilog.
 
     Args:
         name: What it is called in messages.
@@ -34,8 +34,8 @@ class Operation:
         headers: C++ headers, absolute paths; they are copied to ``nnet_utils/`` of a project.
         rtl_kernels: How the nodes are spelled in SystemVerilog: for each node at most one
             :class:`~hls4ml_ext.rtl.kernel.RTLKernel`. A node without one converts to C++ only.
-        rtl_sources: SystemVerilog files, absolute paths, each with one module of the file's name; those that a project uses
-            are copied into it.
+        rtl_sources: SystemVerilog files, absolute paths, each with one module of the file's name; those that a project
+            uses are copied into it.
         unknown_to_hls4ml: The Keras classes among `lowerings` that stock hls4ml can't parse.
     """
 

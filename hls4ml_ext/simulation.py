@@ -1,19 +1,17 @@
-"""C simulation: compile a project, run it on all cores, and compare it with Keras layer by layer."""
+"""Simulation, of C++ or RTL: compile a project, run it on all cores, and compare it with Keras layer by layer."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from hls4ml_ext.conversion import check_output_dir
 from hls4ml_ext.errors import ExtError, ProjectError
-from hls4ml_ext.graph import check_hls_model, check_runnable
+from hls4ml_ext.graph import check_hls_model, check_runnable, method_of
 from hls4ml_ext.ports import Ports, batch_of, check_same_model, structured
 from hls4ml_ext.prediction import check_batch_size, check_keras_model, layers_as_written
 
@@ -26,14 +24,13 @@ def compile(hls_model, trace: bool = False):
         trace: Let it record the output of every layer, so that :func:`compare` does not compile it again.
 
     Raises:
-        ProjectError: if there is no g++, the output directory can't be used, or the compiler fails (the message has its
-            first error, ``compile.log`` in the project all of its output).
+        ProjectError: if a tool is missing (g++, Verilator), the output directory can't be used, or a tool fails (the message
+            has its first error and says where all of its output is).
     """
     check_hls_model(hls_model)
     directory = hls_model.config.get_output_dir()
     check_output_dir(directory)
-    if shutil.which('g++') is None:
-        raise ProjectError('C simulation needs g++, which is not on PATH. Install it, for instance: apt-get install g++')
+    method_of(hls_model, 'check_compilable')()
     if trace:
         hls_model.config.trace_output = True
         for node in _traced_layers(hls_model):
@@ -42,6 +39,8 @@ def compile(hls_model, trace: bool = False):
     try:
         with contextlib.redirect_stdout(output):
             hls_model.compile()
+    except ExtError:
+        raise
     except Exception as e:
         log = os.path.join(directory, 'compile.log')
         errors = [line for line in output.getvalue().splitlines() if 'error' in line.lower()]
@@ -54,16 +53,14 @@ def compile(hls_model, trace: bool = False):
 
 
 def simulate(hls_model, x, workers: int | None = None, progress=None):
-    """Runs the C simulation on a batch, spread over the cores.
-
-    The simulation of an image has no state, and Python's lock is not held while C++ runs: threads scale.
+    """Runs the simulation on a batch, spread over the cores: C++, or Verilator's model of the RTL.
 
     Args:
         hls_model: A compiled model.
         x: Images, (batch, height, width, channels), or one image; numbers, not yet quantized. For a model of several inputs
             a list of such arrays in their order, or a dictionary by their names, as Keras takes them.
         workers: Number of threads; None is one for each core.
-        progress: Called with the number of images that are done, after each.
+        progress: Called with the number of images that are done, as they come.
 
     Returns:
         What ``keras_model.predict`` returns, with a batch dimension in any case: an array (batch, *shape), or a list or
@@ -84,18 +81,8 @@ def simulate(hls_model, x, workers: int | None = None, progress=None):
     ports = Ports.of_hls(hls_model)
     arrays = _for_hls4ml(batch_of(x, ports.inputs))
     n = len(arrays[0])
-    function, ctype = hls_model._get_top_function(_unpacked(arrays))
-    results = [np.zeros((n, variable.size()), ctype) for variable in hls_model.get_output_variables()]
-
-    def run(i):
-        function(*(array[i] for array in arrays), *(result[i] for result in results))
-        if progress:
-            progress(1)
-
-    if n:
-        run(0)  # the first call loads the weights
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        list(pool.map(run, range(1, n)))
+    results = method_of(hls_model, 'run_batch')(arrays, workers, progress)
+    results = [np.asarray(result, arrays[0].dtype) for result in results]
     return structured([r.reshape(n, *port.shape) for r, port in zip(results, ports.outputs)], ports.outputs)
 
 

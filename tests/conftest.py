@@ -10,7 +10,7 @@ import cpp  # noqa: E402
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
-pytest.register_assert_rewrite('exactness')
+pytest.register_assert_rewrite('exactness', 'rtl')
 # Compilations share the machine with them: no deadlines. CI draws the same examples each time.
 hypothesis.settings.register_profile('tests', deadline=None, derandomize='CI' in os.environ)
 hypothesis.settings.load_profile('tests')
@@ -37,6 +37,14 @@ def quick_compiler(request, monkeypatch):
         monkeypatch.setattr(FPGABackend, 'compile', lambda backend, model, *flags: compiler(model, *flags))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def rtl_cache(tmp_path_factory):
+    """Verilator's models are kept until the end of the tests, for all workers."""
+    if 'HLS4ML_EXT_CACHE' not in os.environ:
+        base = tmp_path_factory.getbasetemp()
+        os.environ['HLS4ML_EXT_CACHE'] = str((base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base) / 'rtl-cache')
+
+
 @pytest.fixture(autouse=True)
 def seed():
     import keras
@@ -53,6 +61,7 @@ def pytest_generate_tests(metafunc):
         ('io_type', 'io_types'),
         ('backend', 'backends'),
         ('reuse', 'reuse_factors'),
+        ('folding', 'foldings'),
     ):
         values = getattr(metafunc.cls, attribute, None)
         if argument in metafunc.fixturenames and values is not None:

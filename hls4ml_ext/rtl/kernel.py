@@ -45,6 +45,10 @@ class RTLKernel:
         """Cycles of work for one image; the node's own formula, where the engine keeps to it."""
         return node.cycles
 
+    def interval(self, node) -> float:
+        """Cycles from one image to the next in steady state, if nothing else keeps the engine waiting."""
+        return self.cycles(node)
+
 
 def stream_of(node, tensor: str, port: bool = False) -> tuple[str, int]:
     """Name and width in bits of the stream of a tensor that `node` gives."""

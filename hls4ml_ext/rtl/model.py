@@ -11,11 +11,11 @@ import numpy as np
 
 from hls4ml_ext.errors import ExtError, ProjectError
 from hls4ml_ext.fixed import FixedType
-from hls4ml_ext.graph import ExactModelGraph
+from hls4ml_ext.graph import NOT_COMPILED, ExactModelGraph
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
 from hls4ml_ext.rtl.kernel import stream_of
 from hls4ml_ext.rtl.packing import pack, unpack
-from hls4ml_ext.rtl.verilator import Library, Record
+from hls4ml_ext.rtl.verilator import Library, Record, verilator_root
 
 IMAGES_AT_ONCE = 256
 """Images whose beats are in memory at a time, for each core."""
@@ -35,10 +35,13 @@ class RTLModelGraph(ExactModelGraph):
         self.probes = tuple(stream for _, stream, _ in self.traced()) if self.config.trace_output else ()
         self._top_function_lib = Library(Path(self.config.backend.compile(self)))
 
+    def check_compilable(self):
+        verilator_root()
+
     def check_runnable(self):
-        """Raises ProjectError if it hasn't been compiled."""
+        """Raises ProjectError if it hasn't been compiled. Its simulation needs no file of the project."""
         if self._top_function_lib is None:
-            raise ProjectError('the model has not been compiled. Do it: hls4ml_ext.compile(hls_model)')
+            raise ProjectError(NOT_COMPILED)
 
     def traced(self) -> list[tuple[ExactLayer, str, tuple[int, int]]]:
         """The layers whose output can be watched: the node, its stream, beats of an image and bits of a beat."""
@@ -95,11 +98,10 @@ class RTLModelGraph(ExactModelGraph):
         for array, variable in zip(arrays, self.get_input_variables()):
             t, lanes = self._format(variable)
             inputs.append(pack(t.quantize(np.asarray(array, np.float64)), t, lanes))
-        outputs = [
-            (n * prod(v.shape) // lanes, lanes * t.width)
-            for v in self.get_output_variables()
-            for t, lanes in [self._format(v)]
-        ]
+        outputs = []
+        for variable in self.get_output_variables():
+            t, lanes = self._format(variable)
+            outputs.append((n * prod(variable.shape) // lanes, lanes * t.width))
         watched = {stream: shape for _, stream, shape in self.traced()}
         probes = [(n * watched[name][0], watched[name][1]) for name in self.probes]
         slowest = max((node.cycles for node in self.get_layers() if isinstance(node, ExactLayer)), default=1)

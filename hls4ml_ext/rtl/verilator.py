@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,6 @@ def cache_directory() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir('hls4ml-ext')) / 'rtl'
 
 
-@cache
 def verilator_root() -> Path:
     """The folder of an installed Verilator.
 
@@ -111,7 +109,8 @@ def _build(model, top: str, made: Path, files, roms, probes, root: Path):
         'probes.vlt', *(f'{SOURCES}/{file.name}' for file in files),
     ]  # fmt: skip
     _call([str(root / 'bin' / 'verilator_bin'), *arguments], made, 'verilator.log', environment)
-    include = ['-I', str(made), '-I', str(made / 'objects'), '-I', str(root / 'include')]
+    folders = [made, made / 'objects', root / 'include', root / 'include' / 'vltstd']
+    include = [f'-I{folder}' for folder in folders]
     runtime = runtime_objects(root)
     sources = [*sorted((made / 'objects').glob('*.cpp')), HERE / 'harness.cpp']
     objects = [made / 'objects' / f'{source.stem}.o' for source in sources]
@@ -148,14 +147,16 @@ def _source(model, tensor: str):
 
 def _call(command: list[str], directory: Path, log: str, environment=None):
     """Runs a tool. Raises ProjectError with its first error, and the path of its log."""
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    except OSError as e:
+        raise ProjectError(f"{Path(command[0]).name} can't be run: {e}") from None
     if done.returncode:
         output = done.stdout + done.stderr
         (directory / log).write_text(output, encoding='utf-8')
         errors = [line for line in output.splitlines() if LINE.search(line)] or output.splitlines()[-3:]
-        raise ProjectError(
-            f'{Path(command[0]).name} failed: {" ".join(errors[:2])}. All of its output is in {directory / log}'
-        )
+        name = Path(command[0]).name
+        raise ProjectError(f'{name} failed: {" ".join(errors[:2])}. All of its output is in {directory / log}')
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D, WindowMixin
+from hls4ml_ext.layers.convolution.timing import WINDOW_LATENCY, Engine, interval, last_steps
+from hls4ml_ext.layers.convolution.window import WINDOW
 from hls4ml_ext.layers.core.node import ExactLayer, positions
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
-from hls4ml_ext.rtl.kernel import ROUND_TRIP, RTLKernel, depth, result_type, rom_file, style, styles
+from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, rom_file, style, styles
 
-WINDOW_LATENCY = 3
-"""Cycles of the pipeline of ``ext_window_serial``."""
+TAPS_IN_FLIGHT = WINDOW_LATENCY + ROUND_TRIP + 1
+"""Taps in this pipeline and in the FIFO behind it."""
 
 
 def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
@@ -39,11 +41,7 @@ def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
     if window.kind == 'parallel':
         parameters |= {'OVERLAP': may_overlap(node), 'LINE_STYLE': memories['line'], 'COLUMN_STYLE': memories['columns']}
     else:
-        parameters |= {
-            'RING_ROWS': window.ring_rows,
-            'DEPTH': WINDOW_LATENCY + ROUND_TRIP + 1,
-            'ROW_STYLE': memories['rows'],
-        }
+        parameters |= {'RING_ROWS': window.ring_rows, 'DEPTH': TAPS_IN_FLIGHT, 'ROW_STYLE': memories['rows']}
     body.engine(f'ext_window_{window.kind}', name, parameters, [source], [taps])
     return taps
 
@@ -100,6 +98,30 @@ class WeightedKernel(RTLKernel):
             'WEIGHT_STYLE': memories['weight'], 'BIAS_STYLE': memories['bias'],
         }  # fmt: skip
 
+    def engine(self, node) -> Engine:
+        """What its timing depends on."""
+        window = node.window
+        geometry = tuple(int(window.geometry[name]) for name in WINDOW)
+        return Engine(geometry, window.lanes, window.kind, window.beats, self.repeats(node), TAPS_IN_FLIGHT)
+
+    def repeats(self, node) -> int:
+        """How often the taps of a pixel are used again."""
+        return 0
+
+    def cycles(self, node):
+        return last_steps(self.engine(node))[0] + 1 - self.window_latency(node)
+
+    def interval(self, node):
+        return interval(self.engine(node))
+
+    def latency(self, node):
+        return self.window_latency(node) + self.pipeline(node) + FIFO_LATENCY
+
+    @staticmethod
+    def window_latency(node) -> int:
+        kind = node.window.kind
+        return 0 if kind == 'none' else FIFO_LATENCY + (WINDOW_LATENCY if kind == 'serial' else 0)
+
     @staticmethod
     def pipeline(node) -> int:
         """Cycles from a step to its outputs; see ``ext_matvec``."""
@@ -126,6 +148,9 @@ class MatrixKernel(WeightedKernel):
         memories = styles(node)
         return {**super().parameters(node), **({'VECTOR_STYLE': memories['vector']} if 'vector' in memories else {})}
 
+    def repeats(self, node):
+        return node.fold_out - 1
+
 
 class Conv2DKernel(MatrixKernel):
     node = ExactConv2D
@@ -141,3 +166,13 @@ class DenseKernel(MatrixKernel):
 
     def taps(self, node, body, source):
         return source
+
+    def cycles(self, node):
+        return node.cycles
+
+    def interval(self, node):
+        return node.cycles
+
+    @staticmethod
+    def window_latency(node):
+        return 0
