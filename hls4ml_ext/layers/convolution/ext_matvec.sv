@@ -105,6 +105,20 @@ module ext_matvec #(
         assign x = fresh_x;
     end
 
+    // Three times each input, which the products of all outputs share.
+    localparam bit TRIPLE = IMPL == "lut" && PE > 1 && W_W > 2;
+    localparam int W_IN = W_X + (TRIPLE ? W_X + 2 : 0);
+    logic [SIMD*W_IN-1:0] factors;
+    for (genvar i = 0; i < SIMD; i++) begin : input_
+        wire [W_X-1:0] x1 = x[i*W_X +: W_X];
+        if (TRIPLE) begin : tripled
+            wire sign = X_SIGNED && x1[W_X-1];
+            assign factors[i*W_IN +: W_IN] = {{{2{sign}}, x1} + {sign, x1, 1'b0}, x1};
+        end else begin : single
+            assign factors[i*W_IN +: W_IN] = x1;
+        end
+    end
+
     // Sums.
     logic [PE*W_S-1:0] sums;
     for (genvar p = 0; p < PE; p += PAIR ? 2 : 1) begin : output_
@@ -114,8 +128,8 @@ module ext_matvec #(
                 .sum0(sums[p*W_S +: W_S]), .sum1(sums[(p+1)*W_S +: W_S]));
         end else begin : one
             logic [W_S-1:0] sum;
-            ext_dot #(.N(SIMD), .W_X(W_X), .X_SIGNED(X_SIGNED), .W_W(W_W), .W_SIGNED(W_SIGNED), .IMPL(IMPL)) dot (
-                .clk, .x(x), .w(w[p*SIMD*W_W +: SIMD*W_W]), .sum);
+            ext_dot #(.N(SIMD), .W_X(W_X), .X_SIGNED(X_SIGNED), .W_W(W_W), .W_SIGNED(W_SIGNED), .IMPL(IMPL),
+                .TRIPLE(TRIPLE)) dot (.clk, .x(factors), .w(w[p*SIMD*W_W +: SIMD*W_W]), .sum);
             ext_delay #(.WIDTH(W_S), .CYCLES(PAIR ? 1 : 0)) align (.clk, .rst, .d(sum), .q(sums[p*W_S +: W_S]));
         end
     end
