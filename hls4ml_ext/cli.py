@@ -294,7 +294,8 @@ def simulated(a_run, model, hls_model):
     results = a_run.simulate(model, hls_model)
     show = a_run.reporter.print
     show(tables.layer_table(results['layers'], results['model'], a_run.reporter.console.width))
-    show('[dim]Indented: inside of an ODE block, for one evaluation. Total cycles: of the slowest layer.[/]\n')
+    show('[dim]Indented: inside of an ODE block, MACs and cycles for one evaluation, mismatches of all of them.[/]')
+    show('[dim]Total cycles: of the slowest layer.[/]\n')
     show(tables.summary(results))
     show()
     show(tables.verdict(results))

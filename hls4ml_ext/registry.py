@@ -81,6 +81,13 @@ def lowerings() -> dict[str, Lowering]:
     return {key: lower for op in _operations.values() for key, lower in op.lowerings.items()}
 
 
+def rewrite_config(node):
+    """Writes the C++ config of a node once more, for what has changed in it since it was written."""
+    kernel = next(k for op in _operations.values() for k in op.kernels if k.node.__name__ == node.class_name)
+    template, _ = templates(kernel)
+    template().transform(node.model, node)
+
+
 def register_operation(operation: Operation):
     """Makes hls4ml's Vivado and Vitis backends know an operation. Registering it again changes nothing.
 

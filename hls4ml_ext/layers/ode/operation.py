@@ -10,6 +10,6 @@ OPERATION = Operation(
     lowerings={'hls4ml_ext.layers.ode.keras.ODEBlock': lowering.lower_ode_block},
     nodes=(hls.ExactODEBlock,),
     kernels=(hls.ODEKernel,),
-    headers=(Path(__file__).parent / 'nnet_ode_ext.h',),
+    headers=tuple(Path(__file__).parent / name for name in ('nnet_ode_ext.h', 'nnet_record_ext.h')),
     unknown_to_hls4ml=('hls4ml_ext.layers.ode.keras.ODEBlock',),
 )
