@@ -23,7 +23,7 @@ _NAMES = {
     'convert': 'conversion',
     'compile': 'simulation',
     'simulate': 'simulation',
-    'compare': 'simulation',
+    'compare': 'comparison',
     'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',
