@@ -24,6 +24,10 @@ HERE = Path(__file__).parent
 PARTS_OF_ENGINES = frozenset({'ext_dot', 'ext_accumulate'})
 """Modules below an engine that are synthesized on their own: the same ones are in many engines."""
 
+PARAMETERS = ('INIT', *(f'INIT_{i}' for i in 'ABCDEFGH'), *(f'IS_{i}_INVERTED' for i in ('C', 'D', 'R', 'S', 'CLK', 'WCLK')))
+WITHOUT_PARAMETERS = f'setparam {" ".join(f"-unset {name}" for name in PARAMETERS)} t:FD* t:SRL* t:RAM32M16 t:RAM64M8'
+"""Takes the parameters from the cells that timing.v has without them."""
+
 RESULT, NETLIST = 'result.json', 'netlist.il'
 
 
@@ -107,7 +111,8 @@ def elaborate(directory: Path, top: str) -> dict[str, Module]:
         raise ProjectError(f"the project in '{directory}' is not complete: {e}. Write it again: hls_model.write()") from None
     files = ' '.join(Path(source).name for source in sources)
     run_yosys(
-        [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -check -top {top}', 'write_rtlil -sort design.il'], folder
+        [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -check -top {top}', 'write_rtlil -sort design.il'],
+        folder,
     )  # an error leaves the folder, with the log
     modules = read_rtlil((folder / 'design.il').read_text(encoding='utf-8'))
     shutil.rmtree(folder)
@@ -220,10 +225,17 @@ def _synthesize(unit: Unit, modules: dict[str, Module], flow: Flow, folder: Path
     (folder / 'unit.il').write_text(rtlil_of(unit, modules, flow), encoding='utf-8')
     shutil.copyfile(HERE / 'timing.v', folder / 'timing.v')
     commands = ['read_rtlil unit.il', *(command.format(top=top) for command in flow.commands)]
-    commands += ['tee -q -o stat.json stat -json', f'select {top}', f'write_rtlil -selected {NETLIST}']
+    commands += ['tee -o stat.json stat -json', f'select {top}', f'write_rtlil -selected {NETLIST}']
     if flow.timing:
-        commands += ['design -reset', *flow.timing, f'read_rtlil {NETLIST}', f'hierarchy -top {top}', 'delete t:$scopeinfo']
-        commands += ['tee -q -o timing.txt sta']
+        commands += [
+            'design -reset',
+            *flow.timing,
+            f'read_rtlil {NETLIST}',
+            WITHOUT_PARAMETERS,
+            f'hierarchy -top {top}',
+            'delete t:$scopeinfo',
+        ]
+        commands += ['tee -o timing.txt sta']
     run_yosys(commands, folder)
     statistics = json.loads((folder / 'stat.json').read_text(encoding='utf-8'))
     cells = statistics['modules'][top]['num_cells_by_type']
