@@ -27,7 +27,10 @@ CACHE_VARIABLE = 'HLS4ML_EXT_CACHE'
 LIBRARY = 'simulation.so'
 HERE = Path(__file__).parent
 VERILATE = ('--cc', '-O3', '--x-assign', 'fast', '--x-initial', 'fast', '--noassert', '-Wno-fatal', '-Wno-lint', '--flatten')
-COMPILE = ('g++', '-std=c++17', '-O2', '-fPIC', '-w')
+COMPILE = ('g++', '-std=c++17', '-fPIC', '-w')
+OPTIMIZE = '-O2'
+ONCE = re.compile(r'(Slow|Syms|Dpi|ConstPool)')
+"""In the names of files whose code runs once."""
 LINE = re.compile(r'(error|%Error)', re.IGNORECASE)
 
 
@@ -77,7 +80,7 @@ def build(model, probes: list[str] | None = None) -> Path:
     except OSError as e:
         raise ProjectError(f"the project in '{directory}' is not complete: {e}. Write it again: hls_model.write()") from None
     root = verilator_root()
-    key = hashlib.sha256(repr([probes, top, VERILATE, COMPILE, str(root), *contents]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(repr([probes, top, VERILATE, COMPILE, OPTIMIZE, str(root), *contents]).encode()).hexdigest()[:24]
     made = cache_directory() / key
     if (made / LIBRARY).is_file():
         return made / LIBRARY
@@ -112,31 +115,56 @@ def _build(model, top: str, made: Path, files, roms, probes, root: Path):
     folders = [made, made / 'objects', root / 'include', root / 'include' / 'vltstd']
     include = [f'-I{folder}' for folder in folders]
     runtime = runtime_objects(root)
-    sources = [*sorted((made / 'objects').glob('*.cpp')), HERE / 'harness.cpp']
-    objects = [made / 'objects' / f'{source.stem}.o' for source in sources]
+    units = translation_units(made / 'objects', os.cpu_count())
+    objects = [unit.with_suffix('.o') for unit, _ in units]
 
-    def compile_one(pair):
-        source, target = pair
-        _call([*COMPILE, *include, '-c', str(source), '-o', str(target)], made, f'{source.stem}.log')
+    def compile_one(unit):
+        source, optimize = unit
+        command = [*COMPILE, optimize, *include, '-c', str(source), '-o', str(source.with_suffix('.o'))]
+        _call(command, made, f'{source.stem}.log')
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(compile_one, zip(sources, objects)))
+        list(pool.map(compile_one, units))
     linked = made / f'unfinished-{LIBRARY}'
     _call(['g++', '-shared', '-o', str(linked), *map(str, objects), *map(str, runtime), '-lpthread'], made, 'link.log')
     shutil.rmtree(made / 'objects')
     linked.replace(made / LIBRARY)
 
 
+def translation_units(folder: Path, number: int) -> list[tuple[Path, str]]:
+    """Joins what Verilator has written, since each of its many files would read the same headers.
+
+    Args:
+        folder: Of the files, to which the joined ones are added.
+        number: How many files to make at most of those that run in each cycle.
+
+    Returns:
+        Files, the largest first, with their optimization.
+    """
+    files = sorted(folder.glob('Vtop*.cpp'), key=lambda path: (-path.stat().st_size, path.name))
+    once = [path for path in files if ONCE.search(path.stem)]
+    groups: list[list[Path]] = [[] for _ in range(number)]
+    for path in (path for path in files if path not in once):
+        min(groups, key=lambda group: sum(p.stat().st_size for p in group)).append(path)
+    units = []
+    for i, group in enumerate([[*groups[0], HERE / 'harness.cpp'], *filter(None, groups[1:]), once]):
+        unit = folder / f'unit{i}.cpp'
+        unit.write_text(''.join(f'#include "{path}"\n' for path in group), encoding='utf-8')
+        units.append((unit, '-O0' if group is once else OPTIMIZE))
+    return units
+
+
 def runtime_objects(root: Path) -> list[Path]:
     """Verilator's own runtime, compiled once."""
-    folder = cache_directory() / ('runtime-' + hashlib.sha256(f'{root} {COMPILE}'.encode()).hexdigest()[:12])
+    folder = cache_directory() / ('runtime-' + hashlib.sha256(f'{root} {COMPILE} {OPTIMIZE}'.encode()).hexdigest()[:12])
     objects = [folder / f'{name}.o' for name in ('verilated', 'verilated_threads')]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / '.lock'):
         for target in objects:
             if not target.is_file():
                 source, unfinished = root / 'include' / f'{target.stem}.cpp', target.with_suffix('.unfinished.o')
-                _call([*COMPILE, '-I', str(root / 'include'), '-c', str(source), '-o', str(unfinished)], folder, 'log')
+                command = [*COMPILE, OPTIMIZE, '-I', str(root / 'include'), '-c', str(source), '-o', str(unfinished)]
+                _call(command, folder, 'log')
                 unfinished.replace(target)
     return objects
 
