@@ -102,7 +102,15 @@ class WeightedKernel(RTLKernel):
         """What its timing depends on."""
         window = node.window
         geometry = tuple(int(window.geometry[name]) for name in WINDOW)
-        return Engine(geometry, window.lanes, window.kind, window.beats, self.repeats(node), TAPS_IN_FLIGHT)
+        return Engine(
+            geometry,
+            window.lanes,
+            window.kind,
+            window.beats,
+            self.repeats(node),
+            TAPS_IN_FLIGHT,
+            window.kind == 'parallel' and may_overlap(node),
+        )
 
     def repeats(self, node) -> int:
         """How often the taps of a pixel are used again."""
@@ -116,6 +124,10 @@ class WeightedKernel(RTLKernel):
 
     def latency(self, node):
         return self.window_latency(node) + self.pipeline(node) + FIFO_LATENCY
+
+    def pipelines(self, node):
+        work = self.pipeline(node) + FIFO_LATENCY
+        return (work,) if node.window.kind == 'none' else (self.window_latency(node), work)
 
     @staticmethod
     def window_latency(node) -> int:
@@ -172,6 +184,9 @@ class DenseKernel(MatrixKernel):
 
     def interval(self, node):
         return node.cycles
+
+    def pipelines(self, node):
+        return (self.latency(node),)
 
     @staticmethod
     def window_latency(node):

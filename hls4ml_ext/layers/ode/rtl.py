@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
+from hls4ml_ext.layers.core.node import work_interval
+from hls4ml_ext.layers.core.schedule import Process, earliest, just_in_time
 from hls4ml_ext.layers.ode.node import ExactODEBlock
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
-from hls4ml_ext.rtl.kernel import ROUND_TRIP, RTLKernel, depth, result_type, stream_of, style
+from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, stream_of, style
 
 READ_PIPELINE = 2
 """Cycles from the decision to read a word to the word."""
@@ -61,6 +67,51 @@ class ODEKernel(RTLKernel):
     def pipeline(node) -> int:
         """Cycles from a slope to the result."""
         return 7 + (int(node.get_attr('n_stages')).bit_length() + 1) // 2
+
+    # ------------------------------------------------------------------ cycles
+
+    def processes(self, node) -> list[Process]:
+        """The processes of an evaluation, with the timing of the engines."""
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        read, *inner, update = node.processes
+        layers = {n.outputs[0]: n for n in node.inner_layers()}
+        timed = [replace(read, depths=(READ_PIPELINE + FIFO_LATENCY,))]
+        for process in inner:
+            layer = layers.get(process.outputs[0])
+            if layer is None:  # the time
+                timed.append(replace(process, depths=(FIFO_LATENCY + 1,)))
+                continue
+            kernel = rtl_kernel_of(layer)
+            pace = work_interval(kernel.cycles(layer), process.needed, process.input_beats)
+            timed.append(replace(process, depths=kernel.pipelines(layer), interval=pace))
+        return [*timed, replace(update, depths=(self.pipeline(node) - 2,))]
+
+    def evaluation(self, node) -> tuple[np.ndarray, np.ndarray]:
+        """When the words of the state are read in an evaluation, and when they have been updated."""
+        processes = self.processes(node)
+        updated = earliest(processes, None, False)[0]['next']
+        read = just_in_time(processes, ['next'], stalls=False).given['held'] - READ_PIPELINE - FIFO_LATENCY
+        return read, updated
+
+    def period(self, node) -> int:
+        """Cycles from one evaluation to the next: those of the slowest engine of the dynamics, or, for few words, the time
+        until a word comes back."""
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        read, updated = self.evaluation(node)
+        slowest = max(rtl_kernel_of(layer).interval(layer) for layer in node.inner_layers())
+        return int(np.ceil(max(slowest, (updated - read).max())))
+
+    def interval(self, node):
+        return node.evaluations * self.period(node)
+
+    def cycles(self, node):
+        read, updated = self.evaluation(node)
+        return (node.evaluations - 1) * self.period(node) + int(np.ceil(updated[-1] - read[0]))
+
+    def latency(self, node):
+        return FIFO_LATENCY + 2
 
     @staticmethod
     def _time_parameters(node) -> dict:
