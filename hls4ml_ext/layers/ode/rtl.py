@@ -15,6 +15,9 @@ from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, re
 READ_PIPELINE = 2
 """Cycles from the decision to read a word to the word."""
 
+READ_DEPTH = READ_PIPELINE + FIFO_LATENCY - 1
+"""What a process calls the depth of this: the cycle of work is not in it."""
+
 
 class ODEKernel(RTLKernel):
     """The engine with the two ends of the dynamics, and the engines of the dynamics between them."""
@@ -76,22 +79,24 @@ class ODEKernel(RTLKernel):
 
         read, *inner, update = node.processes
         layers = {n.outputs[0]: n for n in node.inner_layers()}
-        timed = [replace(read, depths=(READ_PIPELINE + FIFO_LATENCY,))]
+        timed = [replace(read, depths=(READ_DEPTH,))]
         for process in inner:
             layer = layers.get(process.outputs[0])
             if layer is None:  # the time
-                timed.append(replace(process, depths=(FIFO_LATENCY + 1,)))
+                timed.append(replace(process, depths=(FIFO_LATENCY,)))
                 continue
             kernel = rtl_kernel_of(layer)
             pace = work_interval(kernel.cycles(layer), process.needed, process.input_beats)
-            timed.append(replace(process, depths=kernel.pipelines(layer), interval=pace))
+            *fronts, work = kernel.pipelines(layer)
+            # A process gives a beat one cycle after its depth: when the next one can take it.
+            timed.append(replace(process, depths=(*fronts, work - 1), interval=pace))
         return [*timed, replace(update, depths=(self.pipeline(node) - 2,))]
 
     def evaluation(self, node) -> tuple[np.ndarray, np.ndarray]:
         """When the words of the state are read in an evaluation, and when they have been updated."""
         processes = self.processes(node)
         updated = earliest(processes, None, False)[0]['next']
-        read = just_in_time(processes, ['next'], stalls=False).given['held'] - READ_PIPELINE - FIFO_LATENCY
+        read = just_in_time(processes, ['next'], stalls=False).given['held'] - READ_DEPTH - 1
         return read, updated
 
     def period(self, node) -> int:
