@@ -24,6 +24,7 @@ _NAMES = {
     'compile': 'simulation',
     'simulate': 'simulation',
     'compare': 'comparison',
+    'measure_cycles': 'rtl.cycles',
     'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',

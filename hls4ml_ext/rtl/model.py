@@ -93,11 +93,12 @@ class RTLModelGraph(ExactModelGraph):
             for i, variable in enumerate(self.get_output_variables())
         ]
 
-    def run_once(self, arrays: list[np.ndarray], **options) -> Record:
+    def run_once(self, arrays: list[np.ndarray], library: Library | None = None, **options) -> Record:
         """Runs images one behind the other through one model.
 
         Args:
             arrays: (images, *shape) numbers for each input.
+            library: What to run instead of what ``compile`` has built; `options` then say what it watches.
             options: Of :meth:`hls4ml_ext.rtl.verilator.Library.run`.
 
         Raises:
@@ -112,11 +113,12 @@ class RTLModelGraph(ExactModelGraph):
         for variable in self.get_output_variables():
             t, lanes = self._format(variable)
             outputs.append((n * prod(variable.shape) // lanes, lanes * t.width))
-        watched = {stream: shape for _, stream, shape in [*self.traced(), *self.traced_inside()]}
-        probes = [(n * watched[name][0], watched[name][1]) for name in self.probes]
+        if library is None:
+            watched = {stream: shape for _, stream, shape in [*self.traced(), *self.traced_inside()]}
+            options['probe_shapes'] = [(n * watched[name][0], watched[name][1]) for name in self.probes]
         slowest = max((node.cycles for node in self.get_layers() if isinstance(node, ExactLayer)), default=1)
         options = {'patience': 100 * slowest + 100_000, **options}
-        record = self._top_function_lib.run(inputs, outputs, probes, **options)
+        record = (library or self._top_function_lib).run(inputs, outputs, **options)
         if record is None:
             raise ProjectError(f"the RTL of '{self.config.get_project_name()}' hangs: please report this network")
         return record

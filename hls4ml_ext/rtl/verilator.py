@@ -207,6 +207,7 @@ class Record:
         outputs, probes: (beats, bytes) of each stream.
         input_times, output_times, probe_times: The cycle in which each beat moved.
         waits: (probes, 2) cycles with a beat that nobody takes, and with somebody who waits for a beat.
+        counts: (engines, 5) beats taken and given, and cycles in which it is busy, starved, stalled.
     """
 
     cycles: int
@@ -216,6 +217,7 @@ class Record:
     output_times: list[np.ndarray]
     probe_times: list[np.ndarray]
     waits: np.ndarray
+    counts: np.ndarray
 
 
 class Library:
@@ -233,7 +235,7 @@ class Library:
 
     def run(
         self, inputs, output_shapes, probe_shapes=(), patience: int = 100_000, seed: int = 1, valid: int = 100,
-        ready: int = 100, reset_after: int = -1,
+        ready: int = 100, reset_after: int = -1, engines=(),
     ) -> Record | None:  # fmt: skip
         """Runs the model once. Any number of threads may do so at the same time.
 
@@ -243,6 +245,8 @@ class Library:
             patience: Cycles without any beat at inputs and outputs after which the model hangs.
             valid, ready: How often, in percent, a beat is offered, and taken.
             reset_after: Beats of the first output after which it is reset, and everything comes again; -1 for never.
+            engines: For each engine to count the numbers of its input streams and of its output streams, counted over
+                inputs, outputs and probes.
 
         Returns:
             None if it hangs.
@@ -259,10 +263,13 @@ class Library:
             for group, ts in zip(groups, times)
         ]
         waits = np.zeros((max(len(probes), 1), 2), np.int64)
+        table = np.array([n for ins, outs in engines for n in (len(ins), len(outs), *ins, *outs)], np.int32)
+        counts = np.zeros((len(engines), 5), np.int64)
         cycles = self._run(
             *beats, ctypes.c_void_p(waits.ctypes.data), ctypes.c_int64(patience), ctypes.c_uint64(seed),
-            ctypes.c_uint32(valid), ctypes.c_uint32(ready), ctypes.c_int64(reset_after),
+            ctypes.c_uint32(valid), ctypes.c_uint32(ready), ctypes.c_int64(reset_after), ctypes.c_int32(len(counts)),
+            ctypes.c_void_p(table.ctypes.data), ctypes.c_void_p(counts.ctypes.data),
         )  # fmt: skip
         if cycles < 0:
             return None
-        return Record(cycles, outputs, probes, *times, waits[: len(probes)])
+        return Record(cycles, outputs, probes, *times, waits[: len(probes)], counts)
