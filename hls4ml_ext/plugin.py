@@ -40,16 +40,16 @@ def register(*_):
         register_operation(operation)
     register_handlers()
 
-    for pass_class in (*passes.EXACT, *passes.TYPES, *passes.WRITE, *passes.WRITTEN):
+    for pass_class in (*passes.EXACT, *passes.RTL_TYPES, *passes.WRITE, *passes.WRITTEN):
         if pass_class.name not in optimizer_map:
             register_pass(pass_class.name, pass_class)
     if FLOW not in flow_map:
         register_flow(FLOW, [p.name for p in passes.EXACT])
         # Before anything that hls4ml does to a graph.
         get_flow('convert').requires.insert(0, FLOW)
-    for backend in ('vivado', 'rtl'):  # Vitis runs Vivado's, too
+    for backend, added in (('vivado', passes.TYPES), ('rtl', passes.RTL_TYPES)):  # Vitis runs Vivado's, too
         types = get_flow(f'{backend}:specific_types')
-        types.optimizers.extend(p.name for p in passes.TYPES if p.name not in types.optimizers)
+        types.optimizers.extend(p.name for p in added if p.name not in types.optimizers)
     write = get_flow('rtl:write')
     write.optimizers[:0] = [p.name for p in passes.WRITE if p.name not in write.optimizers]
     for backend in ('vivado', 'vitis'):

@@ -22,7 +22,7 @@ Lowering = Callable[[object, list[str], object], str]
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: Keras layers, the nodes they become, and how the nodes are spelled in C++ and, if at all, in SystemVerilog.
+    """One operation: Keras layers, the nodes they become, and how these are spelled in C++ and, if at all, in SystemVerilog.
 
     Args:
         name: What it is called in messages.
@@ -34,8 +34,8 @@ class Operation:
         headers: C++ headers, absolute paths; they are copied to ``nnet_utils/`` of a project.
         rtl_kernels: How the nodes are spelled in SystemVerilog: for each node at most one
             :class:`~hls4ml_ext.rtl.kernel.RTLKernel`. A node without one converts to C++ only.
-        rtl_sources: SystemVerilog files, absolute paths, each with one module of the file's name; those that a project uses are
-            copied into it.
+        rtl_sources: SystemVerilog files, absolute paths, each with one module of the file's name; those that a project
+            uses are copied into it.
         unknown_to_hls4ml: The Keras classes among `lowerings` that stock hls4ml can't parse.
     """
 
@@ -97,6 +97,13 @@ def rtl_kernel_of(node):
 def rtl_sources() -> list[Path]:
     """The SystemVerilog files of all operations."""
     return [Path(path) for op in _operations.values() for path in op.rtl_sources]
+
+
+def rewrite_config(node):
+    """Writes the C++ config of a node once more, for what has changed in it since it was written."""
+    kernel = next(k for op in _operations.values() for k in op.kernels if k.node.__name__ == node.class_name)
+    template, _ = templates(kernel)
+    template().transform(node.model, node)
 
 
 def register_operation(operation: Operation):

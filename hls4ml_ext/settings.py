@@ -196,13 +196,20 @@ class Arguments(Target):
         if self.namespace == self.project_name:
             raise ValueError(f'namespace: {self.namespace!r} is the name of the project, too. Use another one')
         if self.backend == 'RTL':
-            given = {'io_type': self.io_type == 'io_parallel', 'namespace': self.namespace, 'write_tar': self.write_tar}
-            given |= {'input_data_tb': self.input_data_tb, 'output_data_tb': self.output_data_tb}
-            for name in (name for name, value in given.items() if value):
-                raise ValueError(f'{name}: {getattr(self, name)!r} is a setting of HLS back ends, not of RTL. Leave it out')
+            for name in HLS_ARGUMENTS:
+                value, default = getattr(self, name), type(self).model_fields[name].default
+                if value != default:
+                    raise ValueError(f'{name}: {value!r} is a setting of HLS back ends, not of RTL. Leave it out')
         if self.write_emulation_constants and self.backend != 'Vitis':
             raise ValueError(f'write_emulation_constants: the {self.backend} backend has none. Leave it out')
         return self
+
+
+HLS_ARGUMENTS = (
+    'io_type', 'clock_uncertainty', 'version', 'namespace', 'input_data_tb', 'output_data_tb', 'tb_output_stream',
+    'write_weights_txt', 'write_tar',
+)  # fmt: skip
+"""Arguments that the RTL backend has no use for."""
 
 
 class ConfigArguments(Section):

@@ -10,7 +10,7 @@ import cpp  # noqa: E402
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
-pytest.register_assert_rewrite('exactness')
+pytest.register_assert_rewrite('exactness', 'rtl')
 # Compilations share the machine with them: no deadlines. CI draws the same examples each time.
 hypothesis.settings.register_profile('tests', deadline=None, derandomize='CI' in os.environ)
 hypothesis.settings.load_profile('tests')
@@ -37,6 +37,35 @@ def quick_compiler(request, monkeypatch):
         monkeypatch.setattr(FPGABackend, 'compile', lambda backend, model, *flags: compiler(model, *flags))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def rtl_cache(tmp_path_factory):
+    """Verilator's models are compiled quickly, and kept until the end of the tests, for all workers."""
+    from hls4ml_ext.rtl import verilator
+
+    verilator.OPTIMIZE = '-O1'
+    if 'HLS4ML_EXT_CACHE' not in os.environ:
+        base = tmp_path_factory.getbasetemp()
+        os.environ['HLS4ML_EXT_CACHE'] = str((base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base) / 'rtl-cache')
+
+
+@pytest.fixture(scope='module')
+def compiled(precompiled, tmp_path_factory):
+    """Function that converts and compiles a model, with tracing."""
+    from exactness import convert
+    from hls4ml.backends.fpga.fpga_backend import FPGABackend
+
+    import hls4ml_ext
+
+    def compiled(model, **kwargs):
+        hls_model = convert(model, tmp_path_factory.mktemp('compiled') / 'p', **kwargs)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FPGABackend, 'compile', lambda _, hls_model: cpp.QuickCompiler(lambda: precompiled)(hls_model))
+            hls4ml_ext.compile(hls_model, trace=True)
+        return hls_model
+
+    return compiled
+
+
 @pytest.fixture(autouse=True)
 def seed():
     import keras
@@ -53,6 +82,7 @@ def pytest_generate_tests(metafunc):
         ('io_type', 'io_types'),
         ('backend', 'backends'),
         ('reuse', 'reuse_factors'),
+        ('folding', 'foldings'),
     ):
         values = getattr(metafunc.cls, attribute, None)
         if argument in metafunc.fixturenames and values is not None:

@@ -1,4 +1,4 @@
-"""Formats the C++ headers, or checks their format: ``python tests/format_cpp.py [--check] [files]``.
+"""Formats the C++, or checks their format: ``python tests/format_cpp.py [--check] [files]``.
 
 clang-format would move pragmas to the first column and put spaces around their ``=``. hls4ml hides them from it as comments
 (https://github.com/jmduarte/p-clang-format), and so do we.
@@ -30,6 +30,11 @@ def headers() -> list[Path]:
     return sorted((ROOT / 'hls4ml_ext').rglob('*.h'))
 
 
+def sources() -> list[Path]:
+    """All that is to be formatted."""
+    return [*headers(), *sorted((ROOT / 'hls4ml_ext').rglob('*.cpp'))]
+
+
 def difference(path: Path) -> str:
     """What formatting would change, as a diff; '' if nothing."""
     before = path.read_text()
@@ -39,7 +44,7 @@ def difference(path: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    paths = [Path(a) for a in arguments if a != '--check'] or headers()
+    paths = [Path(a) for a in arguments if a != '--check'] or sources()
     differences = [difference(p) for p in paths]
     if '--check' in arguments:
         print(''.join(differences), end='')

@@ -1,7 +1,7 @@
 """Graph passes, in the order in which they run.
 
-`EXACT` runs before hls4ml's own passes, `TYPES` after hls4ml has given each tensor its C++ type, `WRITE` before a project is
-written, `WRITTEN` after that.
+`EXACT` runs before hls4ml's own passes, `TYPES` after hls4ml has given each tensor its C++ type (`RTL_TYPES` for the RTL
+backend), `WRITE` before a project is written, `WRITTEN` after that.
 """
 
 from hls4ml_ext.passes.beat_types import BeatTypes
@@ -11,8 +11,10 @@ from hls4ml_ext.passes.exact_graph import ExactGraph
 from hls4ml_ext.passes.fifo_depths import FifoDepths
 from hls4ml_ext.passes.lanes import Lanes
 from hls4ml_ext.passes.restore_streams import RestoreStreams
+from hls4ml_ext.passes.spelled_in_rtl import SpelledInRTL
 
 EXACT = (ExactGraph, Lanes, Copies)
 TYPES = (BeatTypes, FifoDepths)
+RTL_TYPES = (SpelledInRTL, *TYPES)
 WRITE = (RestoreStreams,)
 WRITTEN = (BuildScript,)

@@ -14,7 +14,8 @@ class Stream:
     Args:
         name: In SystemVerilog.
         width: Bits of a beat.
-        port: Whether it is a port of the module, in the names of AXI-Stream: ``NAME_tdata``, ``NAME_tvalid``, ``NAME_tready``.
+        port: Whether it is a port of the module, in the names of AXI-Stream: ``NAME_tdata``, ``NAME_tvalid``,
+            ``NAME_tready``.
     """
 
     name: str

@@ -28,6 +28,32 @@ struct Beats {
     int64_t done;   // how many have moved
 };
 
+// What an engine does in a cycle, as its streams show it.
+struct Engine {
+    const int32_t *inputs, *outputs;
+    int32_t n_inputs, n_outputs;
+
+    void count(const std::vector<Stream> &streams, int64_t *counts) const {
+        bool takes = false, offered = false, waits = false;
+        for (int32_t i = 0; i < n_inputs; i++) {
+            const Stream &s = streams[inputs[i]];
+            takes |= *s.valid && *s.ready;
+            offered |= *s.valid;
+        }
+        // An engine of several inputs takes their beats together, and says that it is ready when all are there.
+        bool wants = n_inputs > 1 && !offered;
+        for (int32_t i = 0; i < n_inputs; i++)
+            wants |= *streams[inputs[i]].ready && !*streams[inputs[i]].valid;
+        for (int32_t i = 0; i < n_outputs; i++) {
+            const Stream &s = streams[outputs[i]];
+            waits |= *s.valid && !*s.ready;
+        }
+        counts[0] += takes;
+        counts[1] += *streams[outputs[0]].valid && *streams[outputs[0]].ready;
+        counts[takes ? 2 : waits ? 4 : wants ? 3 : 2]++;
+    }
+};
+
 struct Random { // xorshift64
     uint64_t state;
     bool percent(uint32_t p) {
@@ -49,20 +75,31 @@ extern "C" {
 //
 // percent_in, percent_out: how often a beat is offered and taken. reset_after: beats of the first output after which everything
 // is reset and begins again, or -1. waits: for each probe, cycles with valid but not ready, and with ready but not valid.
+// engines: for each of n_engines the numbers of its inputs and outputs, and then which streams these are, counted over inputs,
+// outputs and probes; counts: for each of them beats taken from any input and given, and cycles busy, starved and stalled.
 int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t *waits, int64_t patience, uint64_t seed,
-                uint32_t percent_in, uint32_t percent_out, int64_t reset_after) {
+                uint32_t percent_in, uint32_t percent_out, int64_t reset_after, int32_t n_engines, const int32_t *engines,
+                int64_t *counts) {
     const std::unique_ptr<VerilatedContext> context{new VerilatedContext};
     const std::unique_ptr<Vtop> top{new Vtop{context.get()}};
     std::vector<Stream> in, out, probed;
 #define EXT_PORT(name) {(uint8_t *)&top->name##_tdata, &top->name##_tvalid, &top->name##_tready, sizeof(top->name##_tdata)}
 #define EXT_PORT_IN(name) in.push_back(Stream EXT_PORT(name));
 #define EXT_PORT_OUT(name) out.push_back(Stream EXT_PORT(name));
-#define EXT_PROBE(name)                                                                                                        \
-    probed.push_back(Stream{(uint8_t *)&top->rootp->name##_data, &top->rootp->name##_valid, &top->rootp->name##_ready,         \
+#define EXT_PROBE(name)                                                                                                     \
+    probed.push_back(Stream{(uint8_t *)&top->rootp->name##_data, &top->rootp->name##_valid, &top->rootp->name##_ready,      \
                             sizeof(top->rootp->name##_data)});
     EXT_INPUTS(EXT_PORT_IN)
     EXT_OUTPUTS(EXT_PORT_OUT)
     EXT_PROBES(EXT_PROBE)
+    std::vector<Stream> streams(in);
+    streams.insert(streams.end(), out.begin(), out.end());
+    streams.insert(streams.end(), probed.begin(), probed.end());
+    std::vector<Engine> counted;
+    for (int32_t i = 0; i < n_engines; i++) {
+        counted.push_back(Engine{engines + 2, engines + 2 + engines[0], engines[0], engines[1]});
+        engines += 2 + engines[0] + engines[1];
+    }
 
     Random random{88172645463325252ull + 7919 * seed};
     const auto reset = [&] {
@@ -84,6 +121,8 @@ int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t *waits, in
             outputs[i].done = 0;
         for (size_t i = 0; i < probed.size(); i++)
             probes[i].done = waits[2 * i] = waits[2 * i + 1] = 0;
+        for (size_t i = 0; i < 5 * counted.size(); i++)
+            counts[i] = 0;
     };
     reset();
     std::vector<char> taken(in.size());
@@ -106,6 +145,8 @@ int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t *waits, in
             return cycle;
         top->eval();
         bool moved = false;
+        for (size_t i = 0; i < counted.size(); i++)
+            counted[i].count(streams, counts + 5 * i);
         for (size_t i = 0; i < probed.size(); i++) {
             Beats &b = probes[i];
             if (*probed[i].valid && *probed[i].ready) {

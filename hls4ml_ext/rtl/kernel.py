@@ -41,9 +41,18 @@ class RTLKernel:
         besides ``cycles``: the pipelines of the engines."""
         raise NotImplementedError
 
+    def pipelines(self, node) -> tuple[int, ...]:
+        """``latency`` in parts: those of the pipelines in front, through which every beat of the input goes, and that of the
+        one that does the work."""
+        return (self.latency(node),)
+
     def cycles(self, node) -> int:
         """Cycles of work for one image; the node's own formula, where the engine keeps to it."""
         return node.cycles
+
+    def interval(self, node) -> float:
+        """Cycles from one image to the next in steady state, if nothing else keeps the engine waiting."""
+        return self.cycles(node)
 
 
 def stream_of(node, tensor: str, port: bool = False) -> tuple[str, int]:

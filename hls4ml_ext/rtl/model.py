@@ -11,11 +11,12 @@ import numpy as np
 
 from hls4ml_ext.errors import ExtError, ProjectError
 from hls4ml_ext.fixed import FixedType
-from hls4ml_ext.graph import ExactModelGraph
+from hls4ml_ext.graph import NOT_COMPILED, ExactModelGraph
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
 from hls4ml_ext.rtl.kernel import stream_of
 from hls4ml_ext.rtl.packing import pack, unpack
-from hls4ml_ext.rtl.verilator import Library, Record
+from hls4ml_ext.rtl.verilator import Library, Record, verilator_root
+from hls4ml_ext.tracing import InnerLayer, inner_layers
 
 IMAGES_AT_ONCE = 256
 """Images whose beats are in memory at a time, for each core."""
@@ -24,21 +25,25 @@ IMAGES_AT_ONCE = 256
 class RTLModelGraph(ExactModelGraph):
     """What :func:`hls4ml_ext.convert` returns for ``backend='RTL'``.
 
-    ``compile`` builds a Verilator model, ``predict`` and ``trace`` run it. A batch goes through it as a stream, several images
-    in flight, one copy of the model on each core.
+    ``compile`` builds a Verilator model, ``predict`` and ``trace`` run it. A batch goes through it as a stream, several
+    images in flight, one copy of the model on each core.
     """
 
     probes: tuple[str, ...] = ()
     """Streams of the top that the simulation watches."""
 
     def _compile(self):
-        self.probes = tuple(stream for _, stream, _ in self.traced()) if self.config.trace_output else ()
+        watched = [*self.traced(), *self.traced_inside()] if self.config.trace_output else []
+        self.probes = tuple(stream for _, stream, _ in watched)
         self._top_function_lib = Library(Path(self.config.backend.compile(self)))
 
+    def check_compilable(self):
+        verilator_root()
+
     def check_runnable(self):
-        """Raises ProjectError if it hasn't been compiled."""
+        """Raises ProjectError if it hasn't been compiled. Its simulation needs no file of the project."""
         if self._top_function_lib is None:
-            raise ProjectError('the model has not been compiled. Do it: hls4ml_ext.compile(hls_model)')
+            raise ProjectError(NOT_COMPILED)
 
     def traced(self) -> list[tuple[ExactLayer, str, tuple[int, int]]]:
         """The layers whose output can be watched: the node, its stream, beats of an image and bits of a beat."""
@@ -47,6 +52,14 @@ class RTLModelGraph(ExactModelGraph):
             if isinstance(node, ExactLayer) and len(node.outputs) == 1 and node.outputs[0] not in self.outputs:
                 name, width = stream_of(node, node.outputs[0])
                 found.append((node, name, (node.n_beats, width)))
+        return found
+
+    def traced_inside(self) -> list[tuple[InnerLayer, str, tuple[int, int]]]:
+        """The same of the layers inside of ODE blocks, with the beats of all of their evaluations."""
+        found = []
+        for layer in inner_layers(self.get_layers()):
+            name, width = stream_of(layer.node, layer.node.outputs[0])
+            found.append((layer, name, (layer.evaluations * layer.node.n_beats, width)))
         return found
 
     # ------------------------------------------------------------------ simulation
@@ -80,11 +93,12 @@ class RTLModelGraph(ExactModelGraph):
             for i, variable in enumerate(self.get_output_variables())
         ]
 
-    def run_once(self, arrays: list[np.ndarray], **options) -> Record:
+    def run_once(self, arrays: list[np.ndarray], library: Library | None = None, **options) -> Record:
         """Runs images one behind the other through one model.
 
         Args:
             arrays: (images, *shape) numbers for each input.
+            library: What to run instead of what ``compile`` has built; `options` then say what it watches.
             options: Of :meth:`hls4ml_ext.rtl.verilator.Library.run`.
 
         Raises:
@@ -95,12 +109,16 @@ class RTLModelGraph(ExactModelGraph):
         for array, variable in zip(arrays, self.get_input_variables()):
             t, lanes = self._format(variable)
             inputs.append(pack(t.quantize(np.asarray(array, np.float64)), t, lanes))
-        outputs = [(n * prod(v.shape) // lanes, lanes * t.width) for v in self.get_output_variables() for t, lanes in [self._format(v)]]
-        watched = {stream: shape for _, stream, shape in self.traced()}
-        probes = [(n * watched[name][0], watched[name][1]) for name in self.probes]
+        outputs = []
+        for variable in self.get_output_variables():
+            t, lanes = self._format(variable)
+            outputs.append((n * prod(variable.shape) // lanes, lanes * t.width))
+        if library is None:
+            watched = {stream: shape for _, stream, shape in [*self.traced(), *self.traced_inside()]}
+            options['probe_shapes'] = [(n * watched[name][0], watched[name][1]) for name in self.probes]
         slowest = max((node.cycles for node in self.get_layers() if isinstance(node, ExactLayer)), default=1)
         options = {'patience': 100 * slowest + 100_000, **options}
-        record = self._top_function_lib.run(inputs, outputs, probes, **options)
+        record = (library or self._top_function_lib).run(inputs, outputs, **options)
         if record is None:
             raise ProjectError(f"the RTL of '{self.config.get_project_name()}' hangs: please report this network")
         return record
@@ -133,6 +151,19 @@ class RTLModelGraph(ExactModelGraph):
             self.compile()
         arrays = self._batch(x)
         n, record = len(arrays[0]), self.run_once(arrays)
+        outputs = [o.astype(np.float32) for o in self._outputs_of(record, n)]
+        return outputs[0] if len(outputs) == 1 else outputs, self._layers_of(record, n)
+
+    def record(self, x) -> tuple[dict[str, np.ndarray], Recording]:
+        """Like :meth:`trace`, for a model that was compiled with tracing: name of each layer -> its output, and what the
+        layers inside of ODE blocks give."""
+        arrays = self._batch(x)
+        n, record = len(arrays[0]), self.run_once(arrays)
+        inside = self.traced_inside()
+        beats = record.probes[len(record.probes) - len(inside) :]
+        return self._layers_of(record, n), Recording([layer for layer, _, _ in inside], beats, n)
+
+    def _layers_of(self, record: Record, n: int) -> dict[str, np.ndarray]:
         outputs = self._outputs_of(record, n)
         traced = {}
         for (node, _, _), beats in zip(self.traced(), record.probes):
@@ -140,5 +171,25 @@ class RTLModelGraph(ExactModelGraph):
         for tensor, output in zip(self.outputs, outputs):
             if tensor in self.graph:
                 traced[tensor] = output
-        outputs = [o.astype(np.float32) for o in outputs]
-        return outputs[0] if len(outputs) == 1 else outputs, traced
+        return traced
+
+
+class Recording:
+    """What the layers inside of ODE blocks give for a batch.
+
+    Args:
+        layers: The layers.
+        beats: (beats, bytes) of each.
+        n_images: Size of the batch.
+    """
+
+    def __init__(self, layers: list[InnerLayer], beats: list[np.ndarray], n_images: int):
+        self._beats = {layer.node.name: b for layer, b in zip(layers, beats)}
+        self._evaluations = {layer.node.name: layer.evaluations for layer in layers}
+        self._n = n_images
+
+    def output(self, node, evaluation: int) -> np.ndarray:
+        """The output of a layer in an evaluation: float64, (images, *shape)."""
+        beats = self._beats[node.name].reshape(self._n, self._evaluations[node.name], node.n_beats, -1)[:, evaluation]
+        values = unpack(beats.reshape(self._n * node.n_beats, -1), node.result_type, lanes_of(node))
+        return values.reshape(self._n, *node.get_attr('out_shape'))

@@ -6,10 +6,14 @@ import contextlib
 import importlib.resources
 import io
 import shutil
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
-from hls4ml_ext.errors import ConversionError
+from hls4ml_ext.conversion import PROJECT_MARK
+from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
+from hls4ml_ext.passes.spelled_in_rtl import check_spelled
 from hls4ml_ext.rtl.body import INDENT, Body, Stream
 from hls4ml_ext.rtl.kernel import stream_of
 
@@ -18,14 +22,47 @@ SOURCES, ROMS, FILES = 'rtl', 'roms', 'files.f'
 
 
 def write_project(model):
-    """Writes the project of a graph: ``rtl/``, ``roms/``, ``files.f``, and hls4ml's own configuration file."""
-    from hls4ml.writer.vivado_writer import VivadoWriter
+    """Writes the project of a graph: ``rtl/``, ``roms/``, ``files.f``, and hls4ml's own configuration file.
 
+    It is written beside its directory, and moved there when it is complete. In an earlier project other files stay; the list
+    of sources is what makes a project complete: it goes first and comes last.
+
+    Raises:
+        ProjectError: if the directory can't be written.
+    """
     directory = Path(model.config.get_output_dir())
+    made = None
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f'.{directory.name}.', dir=directory.parent))
+        made.chmod(0o755)
+        _write(model, made)
+        if not directory.exists() or not any(directory.iterdir()):
+            made.replace(directory)
+            return
+        (directory / FILES).unlink(missing_ok=True)
+        for entry in sorted(made.iterdir(), key=lambda path: path.name == FILES):
+            remove(directory / entry.name)
+            entry.replace(directory / entry.name)
+    except OSError as e:
+        raise ProjectError(f"the project in '{directory}' can't be written: {e}") from e
+    finally:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
+
+
+def remove(path: Path):
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write(model, directory: Path):
+    """Writes all files of a project into an empty folder."""
     top, sources = top_module(model)
-    directory.mkdir(parents=True, exist_ok=True)
-    for folder in (SOURCES, ROMS):  # what an earlier conversion has left is no part of this one
-        shutil.rmtree(directory / folder, ignore_errors=True)
+    for folder in (SOURCES, ROMS):
         (directory / folder).mkdir()
     name = model.config.get_project_name()
     (directory / SOURCES / f'{name}.sv').write_text(top, encoding='utf-8')
@@ -35,8 +72,19 @@ def write_project(model):
         (directory / ROMS / file).write_text('\n'.join(words) + '\n', encoding='ascii')
     listed = [*(source.name for source in sources), f'{name}.sv']
     (directory / FILES).write_text(''.join(f'{SOURCES}/{file}\n' for file in listed), encoding='utf-8')
+    _write_configuration(model, directory)
+
+
+def _write_configuration(model, directory: Path):
+    """Writes hls4ml's configuration file and the Keras model of a project, which names the folder where it will be."""
+    from hls4ml.writer.vivado_writer import VivadoWriter
+
+    moved = SimpleNamespace(get_output_dir=lambda: str(directory), config=model.config.config)
     with contextlib.redirect_stdout(io.StringIO()):
-        VivadoWriter.write_yml(None, model)
+        VivadoWriter.write_yml(None, SimpleNamespace(config=moved))
+    file = directory / PROJECT_MARK
+    text = file.read_text(encoding='utf-8').replace(str(directory), model.config.get_output_dir())
+    file.write_text(text, encoding='utf-8')
 
 
 def roms(model) -> dict[str, list[str]]:
@@ -64,8 +112,8 @@ def top_module(model) -> tuple[str, list[Path]]:
     place_graph(model, body, streams, outputs)
     name = model.config.get_project_name()
     lines = [
-        f'// {name}: the network, written by hls4ml-ext. Every edge is a stream of beats with valid and ready; every engine says',
-        '// in its own file what it does, in how many cycles.',
+        f'// {name}: the network, written by hls4ml-ext. Every edge is a stream of beats with valid and ready;',
+        '// every engine says in its own file what it does, in how many cycles.',
         f'module {name} #(',
         f'{INDENT}parameter ROMS = "{ROMS}" // folder of the files of the ROMs',
         ') (',
@@ -89,15 +137,10 @@ def place_graph(model, body: Body, streams: dict[str, Stream], outputs: dict[str
     Raises:
         ConversionError: naming a layer that has no RTL.
     """
-    from hls4ml_ext.registry import rtl_kernel_of
-
     for node in model.get_layers():
         if not isinstance(node, ExactLayer):
             continue
-        kernel = rtl_kernel_of(node)
-        if kernel is None:
-            problem = f'there is no RTL for a {node.kind} ({type(node).__name__})'
-            raise ConversionError(node.layer_name, problem, "Use backend='Vitis', or give its operation an RTL kernel")
+        kernel = check_spelled(node)
         body.comment(f'{node.layer_name}: {node.kind}, {node.n_beats} beats of {lanes_of(node)} lanes')
         given = []
         for tensor in node.outputs:

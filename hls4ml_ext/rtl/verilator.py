@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,10 @@ CACHE_VARIABLE = 'HLS4ML_EXT_CACHE'
 LIBRARY = 'simulation.so'
 HERE = Path(__file__).parent
 VERILATE = ('--cc', '-O3', '--x-assign', 'fast', '--x-initial', 'fast', '--noassert', '-Wno-fatal', '-Wno-lint', '--flatten')
-COMPILE = ('g++', '-std=c++17', '-O2', '-fPIC', '-w')
+COMPILE = ('g++', '-std=c++17', '-fPIC', '-w')
+OPTIMIZE = '-O2'
+ONCE = re.compile(r'(Slow|Syms|Dpi|ConstPool)')
+"""In the names of files whose code runs once."""
 LINE = re.compile(r'(error|%Error)', re.IGNORECASE)
 
 
@@ -37,7 +39,6 @@ def cache_directory() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir('hls4ml-ext')) / 'rtl'
 
 
-@cache
 def verilator_root() -> Path:
     """The folder of an installed Verilator.
 
@@ -79,7 +80,7 @@ def build(model, probes: list[str] | None = None) -> Path:
     except OSError as e:
         raise ProjectError(f"the project in '{directory}' is not complete: {e}. Write it again: hls_model.write()") from None
     root = verilator_root()
-    key = hashlib.sha256(repr([probes, top, VERILATE, COMPILE, str(root), *contents]).encode()).hexdigest()[:24]
+    key = hashlib.sha256(repr([probes, top, VERILATE, COMPILE, OPTIMIZE, str(root), *contents]).encode()).hexdigest()[:24]
     made = cache_directory() / key
     if (made / LIBRARY).is_file():
         return made / LIBRARY
@@ -111,33 +112,59 @@ def _build(model, top: str, made: Path, files, roms, probes, root: Path):
         'probes.vlt', *(f'{SOURCES}/{file.name}' for file in files),
     ]  # fmt: skip
     _call([str(root / 'bin' / 'verilator_bin'), *arguments], made, 'verilator.log', environment)
-    include = ['-I', str(made), '-I', str(made / 'objects'), '-I', str(root / 'include')]
+    folders = [made, made / 'objects', root / 'include', root / 'include' / 'vltstd']
+    include = [f'-I{folder}' for folder in folders]
     runtime = runtime_objects(root)
-    sources = [*sorted((made / 'objects').glob('*.cpp')), HERE / 'harness.cpp']
-    objects = [made / 'objects' / f'{source.stem}.o' for source in sources]
+    units = translation_units(made / 'objects', os.cpu_count())
+    objects = [unit.with_suffix('.o') for unit, _ in units]
 
-    def compile_one(pair):
-        source, target = pair
-        _call([*COMPILE, *include, '-c', str(source), '-o', str(target)], made, f'{source.stem}.log')
+    def compile_one(unit):
+        source, optimize = unit
+        command = [*COMPILE, optimize, *include, '-c', str(source), '-o', str(source.with_suffix('.o'))]
+        _call(command, made, f'{source.stem}.log')
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(compile_one, zip(sources, objects)))
+        list(pool.map(compile_one, units))
     linked = made / f'unfinished-{LIBRARY}'
     _call(['g++', '-shared', '-o', str(linked), *map(str, objects), *map(str, runtime), '-lpthread'], made, 'link.log')
     shutil.rmtree(made / 'objects')
     linked.replace(made / LIBRARY)
 
 
+def translation_units(folder: Path, number: int) -> list[tuple[Path, str]]:
+    """Joins what Verilator has written, since each of its many files would read the same headers.
+
+    Args:
+        folder: Of the files, to which the joined ones are added.
+        number: How many files to make at most of those that run in each cycle.
+
+    Returns:
+        Files, the largest first, with their optimization.
+    """
+    files = sorted(folder.glob('Vtop*.cpp'), key=lambda path: (-path.stat().st_size, path.name))
+    once = [path for path in files if ONCE.search(path.stem)]
+    groups: list[list[Path]] = [[] for _ in range(number)]
+    for path in (path for path in files if path not in once):
+        min(groups, key=lambda group: sum(p.stat().st_size for p in group)).append(path)
+    units = []
+    for i, group in enumerate([[*groups[0], HERE / 'harness.cpp'], *filter(None, groups[1:]), once]):
+        unit = folder / f'unit{i}.cpp'
+        unit.write_text(''.join(f'#include "{path}"\n' for path in group), encoding='utf-8')
+        units.append((unit, '-O0' if group is once else OPTIMIZE))
+    return units
+
+
 def runtime_objects(root: Path) -> list[Path]:
     """Verilator's own runtime, compiled once."""
-    folder = cache_directory() / ('runtime-' + hashlib.sha256(f'{root} {COMPILE}'.encode()).hexdigest()[:12])
+    folder = cache_directory() / ('runtime-' + hashlib.sha256(f'{root} {COMPILE} {OPTIMIZE}'.encode()).hexdigest()[:12])
     objects = [folder / f'{name}.o' for name in ('verilated', 'verilated_threads')]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / '.lock'):
         for target in objects:
             if not target.is_file():
                 source, unfinished = root / 'include' / f'{target.stem}.cpp', target.with_suffix('.unfinished.o')
-                _call([*COMPILE, '-I', str(root / 'include'), '-c', str(source), '-o', str(unfinished)], folder, 'log')
+                command = [*COMPILE, OPTIMIZE, '-I', str(root / 'include'), '-c', str(source), '-o', str(unfinished)]
+                _call(command, folder, 'log')
                 unfinished.replace(target)
     return objects
 
@@ -148,12 +175,16 @@ def _source(model, tensor: str):
 
 def _call(command: list[str], directory: Path, log: str, environment=None):
     """Runs a tool. Raises ProjectError with its first error, and the path of its log."""
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+    except OSError as e:
+        raise ProjectError(f"{Path(command[0]).name} can't be run: {e}") from None
     if done.returncode:
         output = done.stdout + done.stderr
         (directory / log).write_text(output, encoding='utf-8')
         errors = [line for line in output.splitlines() if LINE.search(line)] or output.splitlines()[-3:]
-        raise ProjectError(f'{Path(command[0]).name} failed: {" ".join(errors[:2])}. All of its output is in {directory / log}')
+        name = Path(command[0]).name
+        raise ProjectError(f'{name} failed: {" ".join(errors[:2])}. All of its output is in {directory / log}')
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -176,6 +207,7 @@ class Record:
         outputs, probes: (beats, bytes) of each stream.
         input_times, output_times, probe_times: The cycle in which each beat moved.
         waits: (probes, 2) cycles with a beat that nobody takes, and with somebody who waits for a beat.
+        counts: (engines, 5) beats taken and given, and cycles in which it is busy, starved, stalled.
     """
 
     cycles: int
@@ -185,6 +217,7 @@ class Record:
     output_times: list[np.ndarray]
     probe_times: list[np.ndarray]
     waits: np.ndarray
+    counts: np.ndarray
 
 
 class Library:
@@ -202,7 +235,7 @@ class Library:
 
     def run(
         self, inputs, output_shapes, probe_shapes=(), patience: int = 100_000, seed: int = 1, valid: int = 100,
-        ready: int = 100, reset_after: int = -1,
+        ready: int = 100, reset_after: int = -1, engines=(),
     ) -> Record | None:  # fmt: skip
         """Runs the model once. Any number of threads may do so at the same time.
 
@@ -212,6 +245,8 @@ class Library:
             patience: Cycles without any beat at inputs and outputs after which the model hangs.
             valid, ready: How often, in percent, a beat is offered, and taken.
             reset_after: Beats of the first output after which it is reset, and everything comes again; -1 for never.
+            engines: For each engine to count the numbers of its input streams and of its output streams, counted over
+                inputs, outputs and probes.
 
         Returns:
             None if it hangs.
@@ -228,10 +263,13 @@ class Library:
             for group, ts in zip(groups, times)
         ]
         waits = np.zeros((max(len(probes), 1), 2), np.int64)
+        table = np.array([n for ins, outs in engines for n in (len(ins), len(outs), *ins, *outs)], np.int32)
+        counts = np.zeros((len(engines), 5), np.int64)
         cycles = self._run(
             *beats, ctypes.c_void_p(waits.ctypes.data), ctypes.c_int64(patience), ctypes.c_uint64(seed),
-            ctypes.c_uint32(valid), ctypes.c_uint32(ready), ctypes.c_int64(reset_after),
+            ctypes.c_uint32(valid), ctypes.c_uint32(ready), ctypes.c_int64(reset_after), ctypes.c_int32(len(counts)),
+            ctypes.c_void_p(table.ctypes.data), ctypes.c_void_p(counts.ctypes.data),
         )  # fmt: skip
         if cycles < 0:
             return None
-        return Record(cycles, outputs, probes, *times, waits[: len(probes)])
+        return Record(cycles, outputs, probes, *times, waits[: len(probes)], counts)

@@ -1,0 +1,116 @@
+"""Counts the cycles of an RTL model: latency, interval, and what each engine does meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hls4ml_ext.errors import ExtError
+from hls4ml_ext.graph import check_hls_model
+from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.ports import Ports, batch_of
+from hls4ml_ext.rtl.kernel import stream_of
+from hls4ml_ext.rtl.model import RTLModelGraph
+from hls4ml_ext.rtl.verilator import Library, build
+
+FEWEST = 4
+"""Images that are run to find the interval between them."""
+
+
+@dataclass(frozen=True)
+class EngineCycles:
+    """What an engine did in a run, as its streams show it: ``busy + starved + stalled`` are all cycles of the run.
+
+    Attributes:
+        name: Of the layer.
+        kind: What it does, in a word.
+        beats: That it has given, on each of its outputs.
+        busy: Cycles in which it takes a beat, or works on those that it has.
+        starved: Cycles in which it could take a beat, and there is none.
+        stalled: Cycles in which it takes no beat while one that it gives is not taken.
+    """
+
+    name: str
+    kind: str
+    beats: int
+    busy: int
+    starved: int
+    stalled: int
+
+
+@dataclass(frozen=True)
+class Cycles:
+    """The cycles of a model.
+
+    Attributes:
+        latency: Of one image: clock cycles from the first beat that is taken to the last beat that is given, both included.
+        interval: Clock cycles from one image to the next in steady state, the mean of the second half of the run.
+        images: One behind the other in the run that was counted.
+        cycles: Of this run.
+        engines: What each engine did in it, in the order of the network.
+    """
+
+    latency: int
+    interval: float
+    images: int
+    cycles: int
+    engines: tuple[EngineCycles, ...]
+
+    def images_per_second(self, clock_period: float) -> float:
+        """Images per second at a clock period in ns."""
+        return 1e9 / (self.interval * clock_period)
+
+
+def measure_cycles(hls_model, images) -> Cycles:
+    """Counts clock cycles in Verilator's model of the RTL. The inputs always have a beat, the outputs are always taken.
+
+    Args:
+        hls_model: A compiled model from :func:`hls4ml_ext.convert` with ``backend='RTL'``. Unless that has been done, its
+            RTL is built once more, with all of its streams watched.
+        images: (batch, *shape) numbers, or one image; for a model of several inputs a list of such arrays, or a dictionary
+            by their names. The cycles do not depend on the numbers: fewer than four images are run again.
+
+    Returns:
+        :class:`Cycles`, all of them clock cycles.
+
+    Raises:
+        ExtError: if it is no RTL model, on images that :func:`hls4ml_ext.simulate` refuses, or none at all.
+        ProjectError: if the model hasn't been compiled, its project is not there any more, or a tool fails.
+
+    Example::
+
+        hls_model = hls4ml_ext.convert(model, output_dir='my-project', backend='RTL')
+        hls4ml_ext.compile(hls_model)
+        cycles = hls4ml_ext.measure_cycles(hls_model, images)
+        print(cycles.latency, cycles.interval, max(cycles.engines, key=lambda engine: engine.busy).name)
+    """
+    check_hls_model(hls_model)
+    if not isinstance(hls_model, RTLModelGraph):
+        raise ExtError("cycles are counted in RTL. Convert the model with hls4ml_ext.convert(..., backend='RTL')")
+    hls_model.check_runnable()
+    arrays = batch_of(images, Ports.of_hls(hls_model).inputs)
+    if len(arrays[0]) == 0:
+        raise ExtError('there are no images to count the cycles of')
+    n = max(len(arrays[0]), FEWEST)
+    arrays = [np.resize(array, (n, *array.shape[1:])) for array in arrays]
+    nodes = [node for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
+    inside = [t for node in nodes for t in node.outputs if t not in hls_model.outputs]
+    numbers = {tensor: i for i, tensor in enumerate([*hls_model.inputs, *hls_model.outputs, *inside])}
+    streams = [stream_of(node, t) for node in nodes for t in node.outputs if t not in hls_model.outputs]
+    library = Library(build(hls_model, [name for name, _ in streams]))
+    unrecorded = [(0, width) for _, width in streams]
+    engines = [([numbers[t] for t in node.inputs], [numbers[t] for t in node.outputs]) for node in nodes]
+    one = hls_model.run_once([array[:1] for array in arrays], library, probe_shapes=unrecorded)
+    run = hls_model.run_once(arrays, library, probe_shapes=unrecorded, engines=engines)
+    ends = np.max([times.reshape(n, -1)[:, -1] for times in run.output_times], axis=0)
+    half = n // 2
+    interval = (int(ends[-1]) - int(ends[half - 1])) / (n - half)
+    last, first = max(t[-1] for t in one.output_times), min(t[0] for t in one.input_times)
+    return Cycles(
+        int(last - first) + 1,
+        int(interval) if interval == int(interval) else interval,
+        n,
+        int(run.cycles),
+        tuple(EngineCycles(node.layer_name, node.kind, *map(int, counts[1:])) for node, counts in zip(nodes, run.counts)),
+    )
