@@ -59,15 +59,14 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize('reuse', [1, 3])
 @pytest.mark.parametrize('name', MODELS)
-def test_equal_to_keras(name, reuse, tmp_path):
+def test_equal_to_keras(name, tmp_path):
     model = branches((4, 3, 6), MODELS[name](), WIDE)
-    hls_model = built(model, tmp_path, Model={'ReuseFactor': reuse})
+    hls_model = built(model, tmp_path, Model={'ReuseFactor': 3})
     assert_equal(model, hls_model, images((4, 3, 6), 3, WIDE))
 
 
-@pytest.mark.parametrize(('channels', 'simd'), [(1, 1), (5, 5), (6, 1), (6, 2), (6, 3), (48, 4), (48, 48)])
+@pytest.mark.parametrize(('channels', 'simd'), [(1, 1), (5, 5), (6, 1), (6, 3), (48, 4)])
 def test_foldings(channels, simd, tmp_path):
     """A pixel every ``channels / simd`` cycles, image after image, and the cycles of the first one."""
     shape = (3, 4, channels)

@@ -64,7 +64,7 @@ MODELS = {
         {
             'exact': AVERAGE(2), 'one': AVERAGE(1, 3), 'wide': average(3, 1), 'rows': average((1, 3)),
             'rounded': [average(3), QActivation('quantized_bits(4,-2,alpha=1)')],
-            'relu': average(2, quantizer='quantized_bits(4,0,alpha=1)', activation='quantized_relu(4,-1)'),
+            'relu': average(2, quantizer='quantized_bits(4,0,alpha=1)', activation='quantized_relu(4,0)'),
         },
     ),
     'global': lambda: branches(
