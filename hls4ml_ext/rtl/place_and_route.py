@@ -202,7 +202,15 @@ def _implement(made: Path, top: str, folders: list[Path], arguments, clock: Cloc
         for folder in folders:
             shutil.copyfile(folder / NETLIST, made / f'{folder.name}.il')
             netlists.append(f'read_rtlil {folder.name}.il')
-        commands = [*ECP5.libraries, *netlists, f'hierarchy -check -top {top}', 'flatten', 'clean', f'write_json {result}']
+        commands = [
+            *ECP5.libraries,
+            *netlists,
+            f'hierarchy -check -top {top}',
+            'flatten',
+            'clean',
+            'blackbox =A:whitebox',
+            f'write_json {result}',
+        ]
         run_yosys(commands, made)
         for folder in folders:
             (made / f'{folder.name}.il').unlink()
