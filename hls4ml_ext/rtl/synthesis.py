@@ -15,13 +15,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from hls4ml_ext.devices import Device
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.rtl.project import FILES, ROMS
 from hls4ml_ext.rtl.verilator import cache_directory
-from hls4ml_ext.rtl.yosys import Module, read_rtlil, run_yosys, write_whole, yosys_version
+from hls4ml_ext.rtl.yosys import SOFT, Module, read_rtlil, run_yosys, write_whole, yosys_version
 
 HERE = Path(__file__).parent
-PARTS_OF_ENGINES = frozenset({'ext_dot', 'ext_accumulate'})
+PARTS_OF_ENGINES = frozenset({'ext_dot', 'ext_dot_pair', 'ext_accumulate'})
 """Modules below an engine that are synthesized on their own: the same ones are in many engines."""
 
 PARAMETERS = ('INIT', *(f'INIT_{i}' for i in 'ABCDEFGH'), *(f'IS_{i}_INVERTED' for i in ('C', 'D', 'R', 'S', 'CLK', 'WCLK')))
@@ -29,6 +30,10 @@ WITHOUT_PARAMETERS = f'setparam {" ".join(f"-unset {name}" for name in PARAMETER
 """Takes the parameters from the cells that timing.v has without them."""
 
 RESULT, NETLIST = 'result.json', 'netlist.il'
+
+
+SOFT_PRODUCTS = f'chtype -set $__soft_mul a:{SOFT}'
+"""Makes marked products what both flows take for those that have found no multiplier."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,15 @@ def xilinx_flow(family: str) -> Flow:
     """The flow of a family of AMD's: 'xcup', 'xcu', 'xc7'."""
     uram = ' -uram' if family == 'xcup' else ''
     cells = ('read_verilog -lib -specify +/xilinx/cells_sim.v', 'read_verilog -lib +/xilinx/cells_xtra.v')
-    synthesis = f'synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {{top}}'
+    synthesis = f'synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {{top}} -run'
     # First come first served: the delays of registers in timing.v are without conditions, which `sta` can't read.
     timing = ('read_verilog -lib -specify timing.v', 'read_verilog -lib -nooverwrite -specify +/xilinx/cells_sim.v')
-    return Flow(family, (synthesis,), cells, timing)
+    return Flow(family, (f'{synthesis} begin:prepare', SOFT_PRODUCTS, f'{synthesis} prepare:'), cells, timing)
 
 
 ECP5 = Flow(
     'ecp5',
-    ('synth_ecp5 -top {top}',),
+    ('synth_ecp5 -top {top} -run begin:coarse', SOFT_PRODUCTS, 'synth_ecp5 -top {top} -run coarse:'),
     ('read_verilog -lib +/lattice/cells_sim_ecp5.v', 'read_verilog -lib +/lattice/cells_bb_ecp5.v'),
 )
 
@@ -90,8 +95,11 @@ class Unit:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def elaborate(directory: Path, top: str) -> dict[str, Module]:
+def elaborate(directory: Path, top: str, extra: dict[str, str] | None = None) -> dict[str, Module]:
     """The modules of a written project with the values of their parameters, and the contents of their ROMs.
+
+    Args:
+        extra: More sources, name of the file -> text.
 
     Raises:
         ProjectError: if files are missing, or Yosys fails.
@@ -106,12 +114,14 @@ def elaborate(directory: Path, top: str) -> dict[str, Module]:
         shutil.copytree(directory / ROMS, folder / ROMS)
         for source in sources:
             shutil.copyfile(directory / source, folder / Path(source).name)
+        for name, text in (extra or {}).items():
+            (folder / name).write_text(text, encoding='utf-8')
     except OSError as e:
         shutil.rmtree(folder)
         raise ProjectError(f"the project in '{directory}' is not complete: {e}. Write it again: hls_model.write()") from None
-    files = ' '.join(Path(source).name for source in sources)
+    files = ' '.join(dict.fromkeys([*(Path(source).name for source in sources), *(extra or {})]))
     run_yosys(
-        [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -check -top {top}', 'write_rtlil -sort design.il'],
+        [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -top {top}', 'write_rtlil -sort design.il'],
         folder,
     )  # an error leaves the folder, with the log
     modules = read_rtlil((folder / 'design.il').read_text(encoding='utf-8'))
@@ -273,7 +283,7 @@ LUTS_OF_RAM = {
 """LUTs of each memory of LUTs (UltraScale Architecture CLB, UG574; ECP5 sysDSP and memory guides)."""
 
 RESOURCES = ('LUT', 'LUTRAM', 'FF', 'CARRY', 'DSP', 'BRAM_18K', 'URAM')
-"""What is counted; LUT without LUTRAM."""
+"""What is counted. LUT is all of them, LUTRAM those that are memories."""
 
 
 def count(cells: dict[str, int]) -> Counter:
@@ -282,6 +292,7 @@ def count(cells: dict[str, int]) -> Counter:
     for kind, n in cells.items():
         if kind in LUTS_OF_RAM:
             counts['LUTRAM'] += n * LUTS_OF_RAM[kind]
+            counts['LUT'] += n * LUTS_OF_RAM[kind]
         elif re.fullmatch(r'LUT\d|INV', kind):
             counts['LUT'] += n
         elif re.fullmatch(r'FD[CPRS]E(_1)?|TRELLIS_FF', kind):
@@ -319,14 +330,40 @@ def engine_table(units: dict[str, Unit], modules: dict[str, Module], top: str) -
     return rows
 
 
-def resources(directory: Path, top: str, flow: Flow, progress=None) -> dict:
-    """Synthesizes a written project.
+def report_of(units: dict[str, Unit], modules: dict[str, Module], top: str, device: Device | None, period: float) -> dict:
+    """The report of a synthesis, in the names of hls4ml's reports.
 
-    Returns:
-        ``Total`` and ``Engines``, see :func:`engine_table`.
+    Args:
+        device: The FPGA, if a file has it.
+        period: Of the clock, in ns.
     """
+    counts, delay = total(units, '\\' + top)
+    section = {**counts, **available(device), 'TargetClockPeriod': period, 'EstimatedClockPeriod': delay}
+    return {'YosysSynthReport': section, 'Engines': engine_table(units, modules, top)}
+
+
+def available(device: Device | None) -> dict:
+    """What a device has, in the names of hls4ml's reports; nothing if it isn't known."""
+    if device is None:
+        return {}
+    have = {'LUT': device.lut, 'FF': device.ff, 'DSP': device.dsp, 'BRAM_18K': 2 * device.bram_36k, 'URAM': device.uram}
+    return {f'Available{name}': n for name, n in have.items()}
+
+
+def check_fit(section: dict, board: str):
+    """Raises ProjectError if a section of a report has more of something than the device."""
+    over = [
+        f'{section[name]:,} {name} of {section[f"Available{name}"]:,}'
+        for name in RESOURCES
+        if section.get(f'Available{name}') is not None and section[name] > section[f'Available{name}']
+    ]
+    if over:
+        raise ProjectError(f'the network does not fit the {board}: {", ".join(over)}. Fold it more: a larger ReuseFactor')
+
+
+def synthesis_report(directory: Path, top: str, flow: Flow, device: Device | None, period: float, progress=None) -> dict:
+    """Synthesizes a written project; see :func:`report_of`."""
     modules = elaborate(directory, top)
     units = units_of(modules, top)
     synthesize(units, modules, flow, progress)
-    counts, delay = total(units, '\\' + top)
-    return {'Total': {**counts, 'delay': delay}, 'Engines': engine_table(units, modules, top)}
+    return report_of(units, modules, top, device, period)

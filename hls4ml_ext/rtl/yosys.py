@@ -77,6 +77,8 @@ PARAMETERISED = re.compile(r'^\$paramod(?:\$[0-9a-f]+)?\\([^\\]+)')
 NUMBER = re.compile(r'\$(\d+)(?![\w$])')
 CONSTANT = re.compile(r"^ +connect \\[AB] (?:\d+'[01]+|-?\d+)$", re.MULTILINE)
 MULTIPLICATION = re.compile(r'^( +)cell \$mul (\S+)$(.*?)^\1end$', re.MULTILINE | re.DOTALL)
+SOFT = 'ext_soft_product'
+"""The attribute of products that Yosys shall not put into multipliers."""
 PORT = re.compile(r'^  wire .*\b(?:input|output|inout) \d+.*$', re.MULTILINE)
 
 
@@ -136,12 +138,12 @@ def read_rtlil(text: str) -> dict[str, Module]:
 
 
 def soft_constants(text: str) -> str:
-    """Products with a constant take no multipliers; Yosys makes ``$__soft_mul`` a sum of shifted numbers."""
+    """Marks products with a constant: they take no multipliers, see :data:`SOFT`."""
 
     def soft(match):
         if not CONSTANT.search(match[3]):
             return match[0]
-        return match[0].replace('cell $mul ', 'cell $__soft_mul ', 1)
+        return f'{match[1]}attribute \\{SOFT} 1\n{match[0]}'
 
     return MULTIPLICATION.sub(soft, text)
 
