@@ -23,7 +23,7 @@ _NAMES = {
     'convert': 'conversion',
     'compile': 'simulation',
     'simulate': 'simulation',
-    'compare': 'simulation',
+    'compare': 'comparison',
     'measure_cycles': 'rtl.cycles',
     'predict': 'prediction',
     'Operation': 'registry',

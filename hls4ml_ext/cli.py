@@ -206,8 +206,11 @@ def models(
     size: Annotated[
         int, typer.Option(min=32, help='Height and width of the images, where the name of a preset does not say it.')
     ] = 96,
+    reuse_factor: Annotated[
+        int, typer.Option(min=1, help='Reuse factor of the layers whose memories and multipliers are counted.')
+    ] = 256,
 ):
-    """Compare the networks of hls4ml_ext.models: parameters, multiply-accumulates, bits, share of the ZCU104's block RAM."""
+    """Compare the networks of hls4ml_ext.models: parameters, multiply-accumulates, bits; what they take of a ZCU104."""
     from hls4ml_ext.devices import load_device
     from hls4ml_ext.report.console import Reporter
 
@@ -220,10 +223,10 @@ def models(
     rows = []
     with reporter.step('build', len(candidates), f'{len(candidates)} networks for {classes} classes') as step:
         for candidate in candidates:
-            rows.append((candidate, candidate.measure(classes)))
+            rows.append((candidate, candidate.measure(classes, reuse_factor, device)))
             step.advance()
     reporter.print(models_table.models_table(rows, device))
-    reporter.print(f'[dim]{models_table.explanation(device)}[/]')
+    reporter.print(f'[dim]{models_table.explanation(device, size, reuse_factor)}[/]')
 
 
 @command
@@ -291,7 +294,8 @@ def simulated(a_run, model, hls_model):
     results = a_run.simulate(model, hls_model)
     show = a_run.reporter.print
     show(tables.layer_table(results['layers'], results['model'], a_run.reporter.console.width))
-    show('[dim]Indented: inside of an ODE block, for one evaluation. Total cycles: of the slowest layer.[/]\n')
+    show('[dim]Indented: inside of an ODE block, MACs and cycles for one evaluation, mismatches of all of them.[/]')
+    show('[dim]Total cycles: of the slowest layer.[/]\n')
     show(tables.summary(results))
     show()
     show(tables.verdict(results))

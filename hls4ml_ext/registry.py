@@ -99,6 +99,13 @@ def rtl_sources() -> list[Path]:
     return [Path(path) for op in _operations.values() for path in op.rtl_sources]
 
 
+def rewrite_config(node):
+    """Writes the C++ config of a node once more, for what has changed in it since it was written."""
+    kernel = next(k for op in _operations.values() for k in op.kernels if k.node.__name__ == node.class_name)
+    template, _ = templates(kernel)
+    template().transform(node.model, node)
+
+
 def register_operation(operation: Operation):
     """Makes hls4ml's Vivado and Vitis backends know an operation. Registering it again changes nothing.
 

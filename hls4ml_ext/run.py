@@ -348,12 +348,8 @@ class Run:
         from hls4ml_ext.report import facts
 
         layers = facts.layer_facts(hls_model)
-        by_name = {c.node: c for c in compared}
-        for layer in layers:
-            if layer['name'] in by_name:
-                c = by_name[layer['name']]
-                layer.update(mismatches=c.mismatches, values=c.values, max_error=c.max_error)
-        wrong = [layer['name'] for layer in layers if layer.get('mismatches')]
+        facts.add_comparisons(layers, compared)
+        wrong = [c.node if c.evaluation is None else c.layer for c in compared if c.mismatches]
         output_mismatches = int((outputs != expected).sum())
 
         def accuracy(y):

@@ -49,6 +49,24 @@ def rtl_cache(tmp_path_factory):
         os.environ['HLS4ML_EXT_CACHE'] = str((base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base) / 'rtl-cache')
 
 
+@pytest.fixture(scope='module')
+def compiled(precompiled, tmp_path_factory):
+    """Function that converts and compiles a model, with tracing."""
+    from exactness import convert
+    from hls4ml.backends.fpga.fpga_backend import FPGABackend
+
+    import hls4ml_ext
+
+    def compiled(model, **kwargs):
+        hls_model = convert(model, tmp_path_factory.mktemp('compiled') / 'p', **kwargs)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(FPGABackend, 'compile', lambda _, hls_model: cpp.QuickCompiler(lambda: precompiled)(hls_model))
+            hls4ml_ext.compile(hls_model, trace=True)
+        return hls_model
+
+    return compiled
+
+
 @pytest.fixture(autouse=True)
 def seed():
     import keras

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def test_run(tiny, trained):
     assert layers['stem']['values'] == 40 * 8 * 8 * 4
     inner = {layer['name']: layer for layer in layers['ode1']['layers']}
     assert inner['ode1.pw1']['reuse_factor'] == 4
+    assert inner['ode1.pw1']['values'] == 2 * layers['stem']['values'] and inner['ode1.pw1']['mismatches'] == 0
     assert inner['ode1.pw1']['weight_bits'] == 4 * 4 * 4 + 4 * 12
     assert layers['mhsa']['parameters'] == sum(layer['parameters'] for layer in layers['mhsa']['layers'])
     import keras
@@ -109,6 +111,23 @@ def test_a_single_different_value_fails(tiny, trained, monkeypatch):
     assert result.exit_code == 1
     assert 'The C simulation differs from Keras: 1 of' in result.output
     assert json.loads((trained / 'results.json').read_text())['mismatches']['outputs'] == 1
+
+
+def test_the_first_wrong_layer_is_named(tiny, trained, monkeypatch):
+    compare = hls4ml_ext.compare
+
+    def broken(*args, **kwargs):
+        wrong = {'ode1.pw1[1]': 3, 'ode1': 5}
+        return [replace(c, mismatches=wrong.get(c.layer, 0)) for c in compare(*args, **kwargs)]
+
+    monkeypatch.setattr(hls4ml_ext, 'compare', broken)
+    result = invoke('simulate', tiny, '-o', trained)
+    assert result.exit_code == 1
+    assert 'first in ode1.pw1[1].' in result.output
+    results = json.loads((trained / 'results.json').read_text())
+    assert (results['mismatches']['first'], results['mismatches']['wrong']) == ('ode1.pw1[1]', 8)
+    (ode1,) = [layer for layer in results['layers'] if layer['name'] == 'ode1']
+    assert {layer['name']: layer.get('mismatches') for layer in ode1['layers']}['ode1.pw1'] == 3
 
 
 def test_convert(tiny, trained):

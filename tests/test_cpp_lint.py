@@ -10,7 +10,8 @@ from everything import everything
 from exactness import convert, quietly
 
 HEADERS = format_cpp.headers()
-KERNELS = [h for h in HEADERS if h.name != 'nnet_ext.h']
+SYNTHESIZED = [h for h in HEADERS if h.name != 'nnet_record_ext.h']
+KERNELS = [h for h in SYNTHESIZED if h.name != 'nnet_ext.h']
 
 
 def code_of(path: Path) -> str:
@@ -106,8 +107,15 @@ def test_the_rule_against_static_state():
         assert bool(re.search(FORBIDDEN['static state'], text, re.MULTILINE)) == bad
 
 
+def test_recording_is_for_simulation_only():
+    (header,) = set(HEADERS) - set(SYNTHESIZED)
+    code = [line for line in code_of(header).splitlines() if line]
+    assert code[2] == '#ifndef __SYNTHESIS__' and code[-2:] == ['#endif', '#endif']
+    assert sum(line.startswith('#if') for line in code) == sum(line == '#endif' for line in code) == 2
+
+
 @pytest.mark.parametrize('rule', list(FORBIDDEN))
-@pytest.mark.parametrize('path', HEADERS, **ids)
+@pytest.mark.parametrize('path', SYNTHESIZED, **ids)
 def test_forbidden(path, rule):
     found = [
         f'{path.name}:{i}: {line.strip()}'
@@ -117,7 +125,7 @@ def test_forbidden(path, rule):
     assert not found, f'{rule}: {found}'
 
 
-@pytest.mark.parametrize('path', HEADERS, **ids)
+@pytest.mark.parametrize('path', SYNTHESIZED, **ids)
 def test_every_loop_is_pipelined_unrolled_or_flattened_into_one_that_is(path):
     """A ``for`` starts with PIPELINE or UNROLL, with another loop, or with the call of a process of its own."""
     lines = [line.strip() for line in code_of(path).splitlines() if line.strip()]

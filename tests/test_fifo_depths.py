@@ -171,6 +171,28 @@ def test_the_depth_of_a_skip_is_tight(size, tmp_path):
     assert least <= graph.depths[deepest] <= least + 4
 
 
+@pytest.mark.parametrize('name', ['two', 'beats'])
+def test_no_depth_is_more_than_needed(name, tmp_path):
+    """Of any FIFO a beat less costs time; those that are on no skip path have the least depth there is."""
+    graph = Graph(convert(MODELS[name](), tmp_path / 'p'))
+    assert graph.simulate().interval == graph.period
+    inner = [tensor for tensor in graph.depths if tensor not in graph.outputs]
+    assert {tensor: graph.depths[tensor] for tensor in inner} == {tensor: graph.least_depth(tensor) for tensor in inner}
+    assert sum(graph.depths[tensor] > MIN_DEPTH for tensor in inner) == 2
+
+
+@STALLS
+@pytest.mark.parametrize('kind', ['relu', 'softmax'])
+def test_beside_attention_waits_an_image(kind, stalls, tmp_path):
+    """Attention gives nothing before it has all of the image: with a beat less beside it, the network hangs."""
+    graph = Graph(convert(with_attention(kind), tmp_path / 'p'))
+    (skip,) = [p.inputs[1] for p in graph.processes if p.outputs == ('add',)]
+    image = next(p.n_beats for p in graph.processes if skip in p.outputs)
+    assert graph.depths[skip] >= image == 20
+    assert len(graph.simulate(1, stalls, **{skip: image}).finished) == 1
+    assert graph.simulate(1, stalls, **{skip: image - 1}).finished == []
+
+
 def test_depths_reach_the_project(tmp_path):
     hls_model = convert(skip(3), tmp_path / 'p')
     hls_model.write()
@@ -222,16 +244,17 @@ def diamond(fill, interval, depths, n=40):
 
 
 @STALLS
-@pytest.mark.parametrize('fill, depth', [(0, 7), (9, 7), (9, 1), (0, 20)])
-def test_what_waits_is_what_the_other_path_holds(fill, depth, stalls):
-    """At a beat a cycle: the fill of the convolution, what is in its pipeline, and a beat in each of three places.
+@pytest.mark.parametrize('depths_of_pipelines', [(7,), (1,), (20,), (5, 7), (3, 3), (4, 2, 9)], ids=str)
+@pytest.mark.parametrize('fill', [0, 9])
+def test_what_waits_is_what_the_other_path_holds(fill, depths_of_pipelines, stalls):
+    """At a beat a cycle: the fill of the convolution, what is in its pipelines, and a beat in each of three places.
 
     These are the register in front of it, the FIFO behind it, and the beat that comes in the cycle in which one goes.
     """
-    processes = diamond(fill, 1, (depth,))
+    processes = diamond(fill, 1, depths_of_pipelines)
     period = max(p.cycles + p.depths[-1] for p in processes)
     depths = fifo_depths(processes, ['out'], period, stalls)
-    assert depths == {'x': 2, 'a': 2, 'c': 2, 'out': 2, 'skip': fill + depth + 3}
+    assert depths == {'x': 2, 'a': 2, 'c': 2, 'out': 2, 'skip': fill + sum(depths_of_pipelines) + 3}
     best = simulate(processes, depths, ['out'], 3, stalls)
     assert best.finished[0] == latency(processes, ['out'], stalls)
     assert best.interval == period
@@ -271,6 +294,24 @@ def test_streams_around_a_block_hold_what_comes_meanwhile(before, after, stalls)
     assert simulate(processes, less, ['out'], 4, stalls).interval > period
     shallow = simulate(processes, dict.fromkeys(depths, MIN_DEPTH), ['out'], 4, stalls)
     assert shallow.interval > 1.1 * period
+
+
+@STALLS
+@pytest.mark.parametrize('front', [3, 9])
+def test_a_layer_takes_the_next_image_while_its_last_pipeline_works(front, stalls):
+    """Layers of one pace, each with a pipeline in front: none of them has to wait for the one before, nor to hold its beats.
+
+    With one in front that is deeper than the last one, images are that much further apart.
+    """
+    n, depths = 50, (front, 6)
+    every = (np.arange(n),)
+    processes = [Process((), ('x',), n)]
+    processes += [Process((a,), (b,), n, every, (n,), depths=depths) for a, b in ('xa', 'ab', 'bc')]
+    period = max(p.period for p in processes)
+    assert period == n + max(depths)
+    found = fifo_depths(processes, ['c'], period, stalls)
+    assert found == dict.fromkeys('xabc', MIN_DEPTH)
+    assert simulate(processes, found, ['c'], 4, stalls).interval <= period
 
 
 def test_layers_with_time_to_spare_need_no_room():

@@ -1,11 +1,10 @@
-"""Simulation and comparison: what they return, what they refuse, and that no input ends the process."""
+"""Simulation: what it returns, what it and comparison refuse, and that no input ends the process."""
 
 import shutil
 
 import keras
 import numpy as np
 import pytest
-from cpp import QuickCompiler
 from exactness import (
     INPUT,
     ExactnessTest,
@@ -21,7 +20,7 @@ from exactness import (
 from qkeras import QActivation, QConv2D, QDense
 
 import hls4ml_ext
-from hls4ml_ext import ExtError, MultiHeadSelfAttention2D, ODEBlock, ProjectError
+from hls4ml_ext import ExtError, ProjectError
 from hls4ml_ext.ports import Port, batch_of
 
 W, B, ACT = 'quantized_bits(4,0,alpha=1)', 'quantized_bits(8,2,alpha=1)', 'quantized_bits(6,2,alpha=1)'
@@ -47,21 +46,6 @@ def two_inputs():
     x = QActivation(ACT, name='rounded')(model.output)
     x = QDense(3, kernel_quantizer=W, bias_quantizer=B, name='logits')(keras.layers.Flatten(name='flat')(x))
     return randomize(keras.Model(model.inputs, [model.output, x]))
-
-
-@pytest.fixture(scope='module')
-def compiled(precompiled, tmp_path_factory):
-    """Function that converts and compiles a model, with tracing."""
-    from hls4ml.backends.fpga.fpga_backend import FPGABackend
-
-    def compiled(model, **kwargs):
-        hls_model = convert(model, tmp_path_factory.mktemp('simulation') / 'p', **kwargs)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(FPGABackend, 'compile', lambda _, hls_model: QuickCompiler(lambda: precompiled)(hls_model))
-            hls4ml_ext.compile(hls_model, trace=True)
-        return hls_model
-
-    return compiled
 
 
 @pytest.fixture(scope='module')
@@ -402,93 +386,3 @@ def test_things_that_are_no_models(single):
     for run in (lambda: hls4ml_ext.predict(hls_model, GOOD), lambda: hls4ml_ext.compare(hls_model, 'model.keras', GOOD)):
         with pytest.raises(ExtError, match='a (ExactModelGraph|str) was given where a Keras model is wanted'):
             run()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Comparison
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def test_compare_counts_mismatches(single, monkeypatch):
-    """One number of the hardware is wrong: it is found, in batches of any size, and of one image too."""
-    from hls4ml_ext import simulation
-
-    model, hls_model = single
-    x = images(SHAPE, 2)
-    trace = simulation._trace
-
-    def broken(hls_model, batch):
-        found = trace(hls_model, batch)
-        found['c'][0, 1, 2, 1] += 0.25
-        return found
-
-    monkeypatch.setattr(simulation, '_trace', broken)
-    for batch_size in (1, np.int64(3), 64):
-        (c,) = hls4ml_ext.compare(hls_model, model, x, batch_size=batch_size)
-        assert (c.mismatches, c.values, c.max_error) == (-(-len(x) // batch_size), x.size, 0.25)
-    (c,) = hls4ml_ext.compare(hls_model, model, x[0])
-    assert (c.mismatches, c.values) == (1, 40)
-    monkeypatch.undo()
-    (c,) = hls4ml_ext.compare(hls_model, model, {'image': x})
-    assert (c.mismatches, c.values, c.max_error) == (0, x.size, 0)
-
-
-def test_compare_wants_images(single):
-    model, hls_model = single
-    with pytest.raises(ExtError, match='there are no images to compare'):
-        hls4ml_ext.compare(hls_model, model, GOOD[:0])
-
-
-def test_compare_wants_the_model_that_was_converted(single):
-    model, hls_model = single
-    same = keras.models.clone_model(model)
-    same.set_weights(model.get_weights())
-    assert [c.mismatches for c in hls4ml_ext.compare(hls_model, same, images(SHAPE, 1))] == [0]
-    for other, difference in (
-        (one_input(3), 'its inputs or outputs are others'),
-        (two_inputs(), 'its inputs or outputs are others'),
-        (randomize(one_input(), 1), 'its weights are others'),
-    ):
-        with pytest.raises(ExtError, match=f'is not the one that was converted: {difference}. Give that one, or convert'):
-            hls4ml_ext.compare(hls_model, other, GOOD)
-
-
-def test_compare_wants_something_to_compare(tmp_path):
-    """hls4ml's own conversion has no layers that are to be exact."""
-    import hls4ml
-
-    x = inputs = keras.Input((4,), name='image')
-    model = keras.Model(inputs, keras.layers.Dense(2, name='d')(x))
-    hls_model = quietly(
-        hls4ml.converters.convert_from_keras_model, model, output_dir=str(tmp_path / 'p'), allow_da_fallback=False
-    )
-    with pytest.raises(ExtError, match='nothing can be compared'):
-        hls4ml_ext.compare(hls_model, model, np.zeros((2, 4)))
-
-
-def test_compare_names_layers_as_the_user_does(tmp_path):
-    x = inputs = keras.Input(SHAPE, name='image')
-    x = QActivation(INPUT, name='q')(x)
-    x = conv('c1', 4)(x)
-    x = QActivation('quantized_relu(6,2)', name='relu1')(x)
-    dynamics = [QActivation(ACT), conv('pw', 4), QActivation(ACT)]
-    x = ODEBlock(dynamics, n_steps=2, state_quantizer='quantized_bits(8,2,alpha=1)', name='ode1')(x)
-    x = skip = QActivation(ACT)(x)  # with a name of Keras's own
-    x = MultiHeadSelfAttention2D(num_heads=1, key_dim=4, attention='relu', output_quantizer=None, name='mhsa')(x)
-    x = QActivation(ACT, name='after_mhsa')(x)
-    x = keras.layers.Add(name='total')([x, skip])
-    x = QActivation(ACT, name='after_total')(x)
-    x = keras.layers.MaxPooling2D(2, name='pool')(x)
-    x = keras.layers.Dropout(0.5, name='dropout')(keras.layers.Flatten(name='flat')(x))
-    x = QDense(3, kernel_quantizer=W, bias_quantizer=B, activation='quantized_bits(9,4,alpha=1)', name='logits')(x)
-    model = randomize(keras.Model(inputs, x))
-    compared = assert_exact(model, convert(model, tmp_path / 'p'), images(SHAPE, 1))
-    between = next(layer.name for layer in model.layers if layer.output is skip)
-    assert [(c.layer, c.quantizer) for c in compared] == [
-        ('c1', 'relu1'),
-        ('ode1', between),
-        ('mhsa', 'after_mhsa'),
-        ('total', 'after_total'),
-        ('pool', None),
-        ('logits', None),
-    ]

@@ -72,6 +72,7 @@ def device_of_part(part: str) -> Device | None:
     """
 
     def chip(name):
-        return name.split('-')[0].lower()
+        fields = name.lower().split('-')
+        return '-'.join(fields[: 2 if fields[0].startswith('lfe5') else 1])  # Lattice has the size in a field of its own
 
     return next((d for d in map(load_device, device_names()) if chip(d.part) == chip(part)), None)

@@ -37,5 +37,5 @@ def depths_of(model) -> dict[str, int]:
     """Tensor name -> depth of its FIFO, in beats."""
     processes = processes_of(model)
     # The dynamics of an ODE block begins its next evaluation when it is done with the last.
-    period = None if is_inner(model) else max(process.cycles + process.depths[-1] for process in processes)
+    period = None if is_inner(model) else max(process.period for process in processes)
     return fifo_depths(processes, model.outputs, period)

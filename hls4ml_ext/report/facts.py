@@ -68,6 +68,22 @@ def totals(layers: list[dict]) -> dict:
     return {**sums, 'interval': slowest['cycles'], 'slowest': slowest['name']}
 
 
+def add_comparisons(layers: list[dict], compared):
+    """Adds ``mismatches``, ``values`` and ``max_error`` to the facts about layers that were compared with Keras.
+
+    Args:
+        layers: From :func:`layer_facts`; those inside of ODE blocks get the sums over all evaluations.
+        compared: From :func:`hls4ml_ext.compare`.
+    """
+    for layer in layers:
+        own = [c for c in compared if c.node == layer['name']]
+        if own:
+            layer['mismatches'] = sum(c.mismatches for c in own)
+            layer['values'] = sum(c.values for c in own)
+            layer['max_error'] = max(c.max_error for c in own)
+        add_comparisons(layer['layers'], compared)
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that results depend on, and Keras's ``backend``, also with its version."""
     import keras

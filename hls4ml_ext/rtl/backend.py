@@ -6,8 +6,6 @@ from hls4ml.backends import FPGABackend
 from hls4ml.model.flow import register_flow
 from hls4ml.writer.writers import Writer
 
-from hls4ml_ext.errors import ProjectError
-
 NAME = 'RTL'
 
 
@@ -50,5 +48,8 @@ class RTLBackend(FPGABackend):
 
         return str(build(model))
 
-    def build(self, model, **_):
-        raise ProjectError('the RTL back end has no synthesis yet: give the files in files.f to your tool')
+    def build(self, model, **options):
+        """Synthesizes a written project for its part; see :func:`hls4ml_ext.rtl.build.build_project`."""
+        from hls4ml_ext.rtl.build import build_project
+
+        return build_project(model, **options)

@@ -41,6 +41,11 @@ class RTLKernel:
         besides ``cycles``: the pipelines of the engines."""
         raise NotImplementedError
 
+    def pipelines(self, node) -> tuple[int, ...]:
+        """``latency`` in parts: those of the pipelines in front, through which every beat of the input goes, and that of the
+        one that does the work."""
+        return (self.latency(node),)
+
     def cycles(self, node) -> int:
         """Cycles of work for one image; the node's own formula, where the engine keeps to it."""
         return node.cycles

@@ -16,6 +16,7 @@ from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
 from hls4ml_ext.rtl.kernel import stream_of
 from hls4ml_ext.rtl.packing import pack, unpack
 from hls4ml_ext.rtl.verilator import Library, Record, verilator_root
+from hls4ml_ext.tracing import InnerLayer, inner_layers
 
 IMAGES_AT_ONCE = 256
 """Images whose beats are in memory at a time, for each core."""
@@ -32,7 +33,8 @@ class RTLModelGraph(ExactModelGraph):
     """Streams of the top that the simulation watches."""
 
     def _compile(self):
-        self.probes = tuple(stream for _, stream, _ in self.traced()) if self.config.trace_output else ()
+        watched = [*self.traced(), *self.traced_inside()] if self.config.trace_output else []
+        self.probes = tuple(stream for _, stream, _ in watched)
         self._top_function_lib = Library(Path(self.config.backend.compile(self)))
 
     def check_compilable(self):
@@ -50,6 +52,14 @@ class RTLModelGraph(ExactModelGraph):
             if isinstance(node, ExactLayer) and len(node.outputs) == 1 and node.outputs[0] not in self.outputs:
                 name, width = stream_of(node, node.outputs[0])
                 found.append((node, name, (node.n_beats, width)))
+        return found
+
+    def traced_inside(self) -> list[tuple[InnerLayer, str, tuple[int, int]]]:
+        """The same of the layers inside of ODE blocks, with the beats of all of their evaluations."""
+        found = []
+        for layer in inner_layers(self.get_layers()):
+            name, width = stream_of(layer.node, layer.node.outputs[0])
+            found.append((layer, name, (layer.evaluations * layer.node.n_beats, width)))
         return found
 
     # ------------------------------------------------------------------ simulation
@@ -98,7 +108,7 @@ class RTLModelGraph(ExactModelGraph):
             t, lanes = self._format(variable)
             outputs.append((n * prod(variable.shape) // lanes, lanes * t.width))
         if library is None:
-            watched = {stream: shape for _, stream, shape in self.traced()}
+            watched = {stream: shape for _, stream, shape in [*self.traced(), *self.traced_inside()]}
             options['probe_shapes'] = [(n * watched[name][0], watched[name][1]) for name in self.probes]
         slowest = max((node.cycles for node in self.get_layers() if isinstance(node, ExactLayer)), default=1)
         options = {'patience': 100 * slowest + 100_000, **options}
@@ -137,18 +147,62 @@ class RTLModelGraph(ExactModelGraph):
 
         def run(part):
             n, record = len(part[0]), self.run_once(part)
-            outputs, traced = self._outputs_of(record, n), {}
-            for (node, _, _), beats in zip(self.traced(), record.probes):
-                traced[node.name] = unpack(beats, node.result_type, lanes_of(node)).reshape(n, *node.get_attr('out_shape'))
-            traced.update({tensor: output for tensor, output in zip(self.outputs, outputs) if tensor in self.graph})
-            return outputs, traced
+            return self._outputs_of(record, n), self._layers_of(record, n)
 
         parts = _in_parts(run, arrays)
         if not parts:
             raise ExtError('there are no images to trace')
         outputs = [np.concatenate(some).astype(np.float32) for some in zip(*(outputs for outputs, _ in parts))]
-        traced = {name: np.concatenate([traced[name] for _, traced in parts]) for name in parts[0][1]}
-        return outputs[0] if len(outputs) == 1 else outputs, traced
+        return outputs[0] if len(outputs) == 1 else outputs, _joined([traced for _, traced in parts])
+
+    def record(self, x) -> tuple[dict[str, np.ndarray], Recording]:
+        """Like :meth:`trace`, for a model that was compiled with tracing: name of each layer -> its output, and what the
+        layers inside of ODE blocks give."""
+        arrays, inside = self._batch(x), [layer for layer, _, _ in self.traced_inside()]
+
+        def run(part):
+            record = self.run_once(part)
+            return self._layers_of(record, len(part[0])), record.probes[len(record.probes) - len(inside) :]
+
+        layers, beats = zip(*_in_parts(run, arrays))
+        beats = [np.concatenate(some) for some in zip(*beats)]
+        return _joined(layers), Recording(inside, beats, len(arrays[0]))
+
+    def _layers_of(self, record: Record, n: int) -> dict[str, np.ndarray]:
+        outputs = self._outputs_of(record, n)
+        traced = {}
+        for (node, _, _), beats in zip(self.traced(), record.probes):
+            traced[node.name] = unpack(beats, node.result_type, lanes_of(node)).reshape(n, *node.get_attr('out_shape'))
+        for tensor, output in zip(self.outputs, outputs):
+            if tensor in self.graph:
+                traced[tensor] = output
+        return traced
+
+
+class Recording:
+    """What the layers inside of ODE blocks give for a batch.
+
+    Args:
+        layers: The layers.
+        beats: (beats, bytes) of each.
+        n_images: Size of the batch.
+    """
+
+    def __init__(self, layers: list[InnerLayer], beats: list[np.ndarray], n_images: int):
+        self._beats = {layer.node.name: b for layer, b in zip(layers, beats)}
+        self._evaluations = {layer.node.name: layer.evaluations for layer in layers}
+        self._n = n_images
+
+    def output(self, node, evaluation: int) -> np.ndarray:
+        """The output of a layer in an evaluation: float64, (images, *shape)."""
+        beats = self._beats[node.name].reshape(self._n, self._evaluations[node.name], node.n_beats, -1)[:, evaluation]
+        values = unpack(beats.reshape(self._n * node.n_beats, -1), node.result_type, lanes_of(node))
+        return values.reshape(self._n, *node.get_attr('out_shape'))
+
+
+def _joined(parts) -> dict[str, np.ndarray]:
+    """The outputs of layers for parts of a batch, as those for the batch."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _in_parts(function, arrays: list[np.ndarray], workers: int | None = None) -> list:

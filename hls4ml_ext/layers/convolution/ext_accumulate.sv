@@ -45,7 +45,7 @@ module ext_accumulate #(
         end
         logic signed [W_A-1:0] acc;
         wire signed [W_A-1:0] start = first ? bias <<< BIAS_SHIFT : acc;
-        always_ff @(posedge clk) if (valid) acc <= start + (W_A'(sum) <<< PRODUCT_SHIFT);
+        always_ff @(posedge clk) if (valid) acc <= (W_A'(sum) <<< PRODUCT_SHIFT) + start; // the choice fits in the adder
         ext_requantize #(.W_X(W_A), .W_Y(W_Y), .Y_SIGNED(Y_SIGNED), .SHIFT(SHIFT), .ROUNDING(ROUNDING),
             .SATURATION(SATURATION)) requantize (.clk, .x(acc), .y(y[p*W_Y +: W_Y]));
     end

@@ -9,13 +9,13 @@
 //               W_X, X_SIGNED       of an input
 //               W_W, W_SIGNED       of a weight
 //               W_B .. SATURATION   see ext_accumulate
-//               IMPL                of the products; see ext_multiply
+//               IMPL                of the products; see ext_multiply. "dsp": two outputs share DSPs, if two products fit into one
 //               DEPTH               results in flight and in the FIFO; see ext_result
 //               WEIGHTS             file of FOLD_OUT * FOLD_IN words of PE * SIMD weights, SIMD of an output together
 //               BIASES              file of FOLD_OUT words of PE biases
 //               *_STYLE             of the memories
 //   cycles      FOLD_IN * FOLD_OUT a vector
-//   latency     8 + ceil(ceil(log2 SIMD) / 2) cycles from the last input of an output to the output
+//   latency     8 + ceil(ceil(log2 SIMD) / 2) cycles from the last input of an output to the output, one more with shared DSPs
 //   storage     weights, biases, the vector (FOLD_OUT > 1), PE accumulators
 module ext_matvec #(
     parameter int SIMD = 4,
@@ -59,7 +59,9 @@ module ext_matvec #(
     localparam int WORDS = FOLD_IN * FOLD_OUT;
     localparam int A = WORDS < 2 ? 1 : $clog2(WORDS);
     localparam int W_S = W_X + (X_SIGNED ? 0 : 1) + W_W + (W_SIGNED ? 0 : 1) + (SIMD < 2 ? 0 : $clog2(SIMD));
-    localparam int T_DOT = 1 + (SIMD < 2 ? 0 : ($clog2(SIMD) + 1) / 2);
+    localparam int W_P = W_X + (X_SIGNED ? 0 : 1) + W_W + (W_SIGNED ? 0 : 1);
+    localparam bit PAIR = IMPL == "dsp" && PE > 1 && W_P + W_W + (W_SIGNED ? 0 : 1) + 1 <= 27; // two products to a DSP
+    localparam int T_DOT = 1 + PAIR + (SIMD < 2 ? 0 : ($clog2(SIMD) + 1) / 2);
     localparam int T_SUM = 2 + T_DOT; // cycles from the step to its sums
     localparam int T = T_SUM + 3;     // to its outputs
     if (SIMD < 1 || PE < 1 || FOLD_IN < 1 || FOLD_OUT < 1) $error("ext_matvec: SIMD, PE, FOLD_IN, FOLD_OUT");
@@ -103,11 +105,33 @@ module ext_matvec #(
         assign x = fresh_x;
     end
 
+    // Three times each input, which the products of all outputs share.
+    localparam bit TRIPLE = IMPL == "lut" && PE > 1 && W_W > 2;
+    localparam int W_IN = W_X + (TRIPLE ? W_X + 2 : 0);
+    logic [SIMD*W_IN-1:0] factors;
+    for (genvar i = 0; i < SIMD; i++) begin : input_
+        wire [W_X-1:0] x1 = x[i*W_X +: W_X];
+        if (TRIPLE) begin : tripled
+            wire sign = X_SIGNED && x1[W_X-1];
+            assign factors[i*W_IN +: W_IN] = {{{2{sign}}, x1} + {sign, x1, 1'b0}, x1};
+        end else begin : single
+            assign factors[i*W_IN +: W_IN] = x1;
+        end
+    end
+
     // Sums.
     logic [PE*W_S-1:0] sums;
-    for (genvar p = 0; p < PE; p++) begin : output_
-        ext_dot #(.N(SIMD), .W_X(W_X), .X_SIGNED(X_SIGNED), .W_W(W_W), .W_SIGNED(W_SIGNED), .IMPL(IMPL)) dot (
-            .clk, .x(x), .w(w[p*SIMD*W_W +: SIMD*W_W]), .sum(sums[p*W_S +: W_S]));
+    for (genvar p = 0; p < PE; p += PAIR ? 2 : 1) begin : output_
+        if (PAIR && p + 1 < PE) begin : two
+            ext_dot_pair #(.N(SIMD), .W_X(W_X), .X_SIGNED(X_SIGNED), .W_W(W_W), .W_SIGNED(W_SIGNED)) dot (
+                .clk, .x(x), .w0(w[p*SIMD*W_W +: SIMD*W_W]), .w1(w[(p+1)*SIMD*W_W +: SIMD*W_W]),
+                .sum0(sums[p*W_S +: W_S]), .sum1(sums[(p+1)*W_S +: W_S]));
+        end else begin : one
+            logic [W_S-1:0] sum;
+            ext_dot #(.N(SIMD), .W_X(W_X), .X_SIGNED(X_SIGNED), .W_W(W_W), .W_SIGNED(W_SIGNED), .IMPL(IMPL),
+                .TRIPLE(TRIPLE)) dot (.clk, .x(factors), .w(w[p*SIMD*W_W +: SIMD*W_W]), .sum);
+            ext_delay #(.WIDTH(W_S), .CYCLES(PAIR ? 1 : 0)) align (.clk, .rst, .d(sum), .q(sums[p*W_S +: W_S]));
+        end
     end
     logic valid_sum, first_sum, valid_y;
     ext_delay #(.WIDTH(1), .CYCLES(T_SUM), .RESET(1)) delay_step (.clk, .rst, .d(step), .q(valid_sum));

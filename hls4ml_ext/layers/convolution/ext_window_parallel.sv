@@ -4,13 +4,18 @@
 // end of a row: no idle cycle between rows. Taps outside of the image get BORDER. A delay line of a row lies behind each row of
 // the window, and one of a pixel behind each column; they move with every beat.
 //
+// The last windows of an image are complete with positions beyond it. If the next image is there, these are its first pixels,
+// and nothing is lost; else they are idle pixels, before the next image begins.
+//
 //   parameters  HEIGHT, WIDTH, GROUPS        of the image: rows, columns, beats of a pixel
 //               LANES, W_X                   of a beat, and bits of a number
 //               FILT_HEIGHT, FILT_WIDTH      at least 2 each
 //               STRIDE_HEIGHT, STRIDE_WIDTH, PAD_TOP, PAD_LEFT, OUT_HEIGHT, OUT_WIDTH
 //               BORDER                       number outside of the image
+//               OVERLAP                      whether the next image may come before the last windows are out; where it depends
+//                                            on them, as in a loop, it may not
 //               LINE_STYLE, COLUMN_STYLE     of the memories
-//   cycles      GROUPS for each pixel, and for each position beyond the image until the last window is complete
+//   cycles      GROUPS for each pixel; without OVERLAP also for each position beyond the image until the last window is complete
 //   latency     2 cycles from the last tap to the window
 //   storage     WIDTH * GROUPS words of (FILT_HEIGHT - 1) * LANES numbers; GROUPS words of FILT_HEIGHT * (FILT_WIDTH - 1) *
 //               LANES; a FIFO of 3 windows
@@ -29,6 +34,7 @@ module ext_window_parallel #(
     parameter int OUT_HEIGHT = 4,
     parameter int OUT_WIDTH = 4,
     parameter logic [W_X-1:0] BORDER = '0,
+    parameter bit OVERLAP = 1,
     parameter LINE_STYLE = "auto",
     parameter COLUMN_STYLE = "auto",
     localparam int W = LANES * W_X, // bits of a beat
@@ -46,9 +52,9 @@ module ext_window_parallel #(
     localparam int FIRST = (FILT_HEIGHT - 1 - PAD_TOP) * WIDTH + FILT_WIDTH - 1 - PAD_LEFT; // last tap of the first window
     localparam int LAST = FIRST + (OUT_HEIGHT - 1) * STRIDE_HEIGHT * WIDTH + (OUT_WIDTH - 1) * STRIDE_WIDTH;
     localparam int PIXELS = HEIGHT * WIDTH;
-    localparam int POSITIONS = LAST + 1 > PIXELS ? LAST + 1 : PIXELS;
     localparam int ROW_STEP = STRIDE_HEIGHT * WIDTH - (OUT_WIDTH - 1) * STRIDE_WIDTH;
-    localparam int P = $clog2(POSITIONS + STRIDE_HEIGHT * WIDTH + 1);
+    localparam int P = $clog2(PIXELS + LAST + STRIDE_HEIGHT * WIDTH + 1);
+    localparam int BEYOND = LAST + 1 - PIXELS; // positions
     localparam int A_GROUP = GROUPS < 2 ? 1 : $clog2(GROUPS);
     localparam int A_ROW = OUT_HEIGHT < 2 ? 1 : $clog2(OUT_HEIGHT);
     localparam int A_COL = OUT_WIDTH < 2 ? 1 : $clog2(OUT_WIDTH);
@@ -56,46 +62,65 @@ module ext_window_parallel #(
     localparam int X = $clog2(WIDTH + FILT_WIDTH + STRIDE_WIDTH + PAD_LEFT + 1) + 1;
     if (FILT_HEIGHT < 2 || FILT_WIDTH < 2) $error("ext_window_parallel: FILT_HEIGHT, FILT_WIDTH");
     if (HEIGHT < 1 || WIDTH < 1 || GROUPS < 1 || LANES < 1) $error("ext_window_parallel: HEIGHT, WIDTH, GROUPS, LANES");
+    if (OVERLAP && BEYOND >= PIXELS) $error("ext_window_parallel: OVERLAP of more than an image");
 
-    // The beat that enters, and the window that is completed next.
-    logic [P-1:0] pos, last_tap;
+    // The pixel that enters, and the window that is completed next. Positions count from the first pixel of the image of that
+    // window; they are `ahead` when that image is in.
+    logic [P-1:0] pixel, pos, last_tap;
     logic [A_GROUP-1:0] group;
     logic [A_ROW-1:0] row;
     logic [A_COL-1:0] col;
     logic signed [Y-1:0] top; // first row and column of its taps
     logic signed [X-1:0] left;
-    logic done;               // all windows of the image are out
+    logic ahead, idling; // within an idle pixel
+    logic done;          // all windows of the image are out
     logic room;
-    wire in_image = pos < P'(PIXELS);
     wire complete = pos == last_tap && !done;
     wire free = !complete || room;
-    wire step = free && (!in_image || s_valid);
+    wire may_enter = !idling && (OVERLAP || !ahead);
+    wire may_idle = idling || (ahead && pixel == '0 && group == '0);
+    wire enter = s_valid && may_enter;
+    wire step = free && (enter || may_idle);
     wire last_group = group == A_GROUP'(GROUPS - 1);
-    wire last_pos = pos == P'(POSITIONS - 1);
+    wire last_pixel = pixel == P'(PIXELS - 1);
     wire last_col = col == A_COL'(OUT_WIDTH - 1);
     wire last_row = row == A_ROW'(OUT_HEIGHT - 1);
-    assign s_ready = free && in_image;
+    wire last_window = complete && last_col && last_row;
+    wire [P-1:0] next_pixel = !enter ? pixel : last_pixel ? '0 : pixel + 1'b1;
+    wire image_in = !ahead && last_pixel;
+    wire next_image = ahead ? last_window : image_in && (done || last_window);
+    assign s_ready = free && may_enter;
     always_ff @(posedge clk)
-        if (rst || (step && last_group && last_pos)) begin
-            pos <= '0;
-            last_tap <= P'(FIRST);
+        if (rst) begin
+            pixel <= '0;
             group <= '0;
+            idling <= 1'b0;
+        end else if (step) begin
+            group <= last_group ? '0 : group + 1'b1;
+            idling <= !enter && !last_group;
+            if (last_group) pixel <= next_pixel;
+        end
+    always_ff @(posedge clk)
+        if (rst || (step && last_group && next_image)) begin
+            pos <= rst ? '0 : next_pixel;
+            ahead <= 1'b0;
+            last_tap <= P'(FIRST);
             row <= '0;
             col <= '0;
             top <= -Y'(PAD_TOP);
             left <= -X'(PAD_LEFT);
             done <= 1'b0;
-        end else if (step) begin
-            group <= last_group ? '0 : group + 1'b1;
-            if (last_group) pos <= pos + 1'b1;
-            if (last_group && complete) begin
+        end else if (step && last_group) begin
+            pos <= pos + 1'b1;
+            if (image_in) ahead <= 1'b1;
+            if (last_window) done <= 1'b1;
+            if (complete) begin
                 last_tap <= last_tap + (last_col ? P'(ROW_STEP) : P'(STRIDE_WIDTH));
                 col <= last_col ? '0 : col + 1'b1;
                 left <= last_col ? -X'(PAD_LEFT) : left + X'(STRIDE_WIDTH);
                 if (last_col) begin
                     row <= row + 1'b1;
                     top <= top + Y'(STRIDE_HEIGHT);
-                    done <= last_row;
                 end
             end
         end
@@ -124,6 +149,6 @@ module ext_window_parallel #(
         end
     end
     ext_fifo #(.WIDTH(TAPS*W)) fifo (
-        .clk, .rst, .s_data(window), .s_valid(complete && (!in_image || s_valid)), .s_ready(room),
+        .clk, .rst, .s_data(window), .s_valid(complete && (enter || may_idle)), .s_ready(room),
         .m_data, .m_valid, .m_ready);
 endmodule

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D
+from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D, WindowMixin
 from hls4ml_ext.layers.convolution.timing import WINDOW_LATENCY, Engine, interval, last_steps
 from hls4ml_ext.layers.convolution.window import WINDOW
+from hls4ml_ext.layers.core.node import ExactLayer, positions
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
 from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, rom_file, style, styles
 
@@ -38,11 +39,36 @@ def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
     }  # fmt: skip
     memories = {m.name: style(m) for m in node.window_memories()}
     if window.kind == 'parallel':
-        parameters |= {'LINE_STYLE': memories['line'], 'COLUMN_STYLE': memories['columns']}
+        parameters |= {'OVERLAP': may_overlap(node), 'LINE_STYLE': memories['line'], 'COLUMN_STYLE': memories['columns']}
     else:
         parameters |= {'RING_ROWS': window.ring_rows, 'DEPTH': TAPS_IN_FLIGHT, 'ROW_STYLE': memories['rows']}
     body.engine(f'ext_window_{window.kind}', name, parameters, [source], [taps])
     return taps
+
+
+def may_overlap(node) -> bool:
+    """Whether the window of a node may take pixels of the next image before its last windows are complete.
+
+    In the dynamics of an ODE block the next image is the next evaluation, whose pixels come from what the windows give: they
+    may only if all windows together reach less far than an image.
+    """
+    window = node.window
+    pixels = window.in_height * window.in_width
+    if window.n_positions - pixels >= pixels:
+        return False
+    owner = getattr(node.model, 'owner', None)
+    if owner is None:
+        return True
+    if '.' in owner:  # a block in a block: a loop around the loop
+        return False
+    reach = 0
+    for other in node.model.get_layers():
+        if isinstance(other, WindowMixin) and other.window.kind != 'none':
+            reach += int(other.window.last_pixel[0]) + 1
+        elif isinstance(other, ExactLayer) and positions(other.get_attr('out_shape')) > 1:
+            if other.last_input_of()[0] >= other.input_beats() - 1:  # it needs the whole image
+                return False
+    return reach < pixels
 
 
 class WeightedKernel(RTLKernel):
@@ -76,7 +102,15 @@ class WeightedKernel(RTLKernel):
         """What its timing depends on."""
         window = node.window
         geometry = tuple(int(window.geometry[name]) for name in WINDOW)
-        return Engine(geometry, window.lanes, window.kind, window.beats, self.repeats(node), TAPS_IN_FLIGHT)
+        return Engine(
+            geometry,
+            window.lanes,
+            window.kind,
+            window.beats,
+            self.repeats(node),
+            TAPS_IN_FLIGHT,
+            window.kind == 'parallel' and may_overlap(node),
+        )
 
     def repeats(self, node) -> int:
         """How often the taps of a pixel are used again."""
@@ -90,6 +124,10 @@ class WeightedKernel(RTLKernel):
 
     def latency(self, node):
         return self.window_latency(node) + self.pipeline(node) + FIFO_LATENCY
+
+    def pipelines(self, node):
+        work = self.pipeline(node) + FIFO_LATENCY
+        return (work,) if node.window.kind == 'none' else (self.window_latency(node), work)
 
     @staticmethod
     def window_latency(node) -> int:
@@ -105,6 +143,18 @@ class WeightedKernel(RTLKernel):
 
 class MatrixKernel(WeightedKernel):
     module = 'ext_matvec'
+
+    @classmethod
+    def pipeline(cls, node):
+        return super().pipeline(node) + cls.shares_dsps(node)
+
+    @staticmethod
+    def shares_dsps(node) -> bool:
+        """Whether two products share a DSP; see ``ext_multiply_pair``."""
+        x, w = node.input_type(), node.weights['weight'].stored_type
+        x_bits, w_bits = x.width + (not x.signed), w.width + (not w.signed)
+        dsp = any(p.uses_dsp for p in node.products)
+        return dsp and int(node.get_attr('pe')) > 1 and x_bits + 2 * w_bits + 1 <= 27
 
     def parameters(self, node):
         memories = styles(node)
@@ -134,6 +184,9 @@ class DenseKernel(MatrixKernel):
 
     def interval(self, node):
         return node.cycles
+
+    def pipelines(self, node):
+        return (self.latency(node),)
 
     @staticmethod
     def window_latency(node):

@@ -31,6 +31,7 @@ class Engine:
         beats: That the engine takes for an output pixel.
         repeats: How often it goes through them once more, for other outputs.
         places: Taps in the pipeline of a serial window and the FIFO behind it.
+        overlap: Whether a window of all taps takes the next image while its last ones are completed.
     """
 
     geometry: tuple[int, ...]
@@ -39,6 +40,7 @@ class Engine:
     beats: int
     repeats: int
     places: int
+    overlap: bool = False
 
     @property
     def window(self) -> Window:
@@ -87,7 +89,8 @@ def _behind_lines(engine: Engine, images: int) -> tuple[int, ...]:
     last = window.last_pixel if engine.kind == 'parallel' else _kept(window)
     steps = (last[:, None] * groups + np.arange(groups)).ravel()
     gaps = np.diff(steps).tolist()
-    positions = window.n_positions if engine.kind == 'parallel' else window.in_height * window.in_width
+    idles = engine.kind == 'parallel' and not engine.overlap
+    positions = window.n_positions if idles else window.in_height * window.in_width
     between = positions * groups - int(steps[-1]) + int(steps[0])
     loads = [-1] * FIFO_WORDS
     push, loaded, step, ends = int(steps[0]), -1, _Steps(engine), []

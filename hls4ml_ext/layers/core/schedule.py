@@ -24,9 +24,6 @@ import numpy as np
 
 from hls4ml_ext.layers.core.node import ExactLayer, beats_of
 
-COPY_DEPTH = 2
-"""Depth of the pipeline that copies a stream: a read and a write."""
-
 MIN_DEPTH = 2
 """Of a FIFO, so that it takes a beat and gives one in the same cycle."""
 
@@ -131,22 +128,33 @@ class Process:
         """Cycles for one image, if nothing keeps it waiting, without the depths of its pipelines."""
         return self.lead + self.done[-1] + self.rest
 
+    @property
+    def ahead(self) -> int:
+        """Cycles from taking a beat to the work with it: the pipelines in front."""
+        return sum(self.depths[:-1])
+
+    @property
+    def period(self) -> float:
+        """Cycles from one image to the next, if nothing keeps it waiting."""
+        return self.cycles + self.drain
+
+    @property
+    def drain(self) -> int:
+        """Cycles that an image adds to ``cycles`` for the next: each pipeline is empty before it takes that.
+
+        The pipelines take turns: one in front is empty, and takes the next image, while the last one still works.
+        """
+        return max(self.depths)
+
 
 def processes_of(graph) -> list[Process]:
-    """The processes of an hls4ml graph: its nodes, its inputs and the copies of streams."""
-    processes: list[Process] = []
-    beats: dict[str, int] = {}
-    for node in graph.get_layers():
-        if not node.inputs or node.inputs == ['input']:
-            process = Process((), tuple(node.outputs), beats_of(node, node.outputs[0]))
-        elif not isinstance(node, ExactLayer):
-            n = beats[node.inputs[0]]
-            process = Process(tuple(node.inputs), tuple(node.outputs), n, (np.arange(n),), (n,), depths=(COPY_DEPTH,))
-        else:
-            process = process_of(node)
-        processes.append(process)
-        beats.update(dict.fromkeys(process.outputs, process.n_beats))
-    return processes
+    """The processes of an exact graph: its inputs and its nodes."""
+    return [
+        process_of(node)
+        if isinstance(node, ExactLayer)
+        else Process((), tuple(node.outputs), beats_of(node, node.outputs[0]))
+        for node in graph.get_layers()
+    ]
 
 
 def process_of(node: ExactLayer) -> Process:
@@ -217,7 +225,7 @@ def _begin(process, arrivals, period, stalls) -> float:
     late = ceil(max((times[-1] for times in arrivals), default=0))
 
     def fits(begin):
-        return _work(process, arrivals, begin, stalls)[-1] + process.rest + process.depths[-1] - begin <= period
+        return _work(process, arrivals, begin, stalls)[-1] + process.rest + process.drain <= begin + process.ahead + period
 
     if period is None or fits(soon):
         return soon
@@ -261,7 +269,7 @@ def just_in_time(processes: list[Process], outputs, period: float | None = None,
         work = _no_sooner(work, process.done)
         if period is not None:
             left = process.done[-1] - process.done
-            end = work[0] - process.lead + period - process.depths[-1] - process.rest
+            end = work[0] - process.lead + period - process.drain - process.rest
             work = _no_sooner(np.minimum(work, end - left), process.done)
         works[number] = work = np.maximum(work, works[number])
         for i, name in enumerate(process.inputs):
@@ -301,8 +309,8 @@ def _taken(process, i: int, work, period, given, limits) -> np.ndarray:
     needed, number = process.needed[i], np.arange(process.input_beats[i])
     result = np.searchsorted(needed, number)
     # The first result has to wait for the image before.
-    begin = -np.inf if period is None else work[-1] + process.rest + process.depths[-1] - period
-    after = np.where(result == 0, begin, work[np.maximum(result, 1) - 1] - sum(process.depths[:-1]))
+    begin = -np.inf if period is None else work[-1] + process.rest + process.drain - period
+    after = np.where(result == 0, begin, work[np.maximum(result, 1) - 1]) - process.ahead
     spacing = number * process.input_interval
     times = np.maximum.accumulate(np.maximum(given, after) - spacing) + spacing
     return np.minimum(times, limits)

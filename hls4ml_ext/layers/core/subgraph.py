@@ -113,7 +113,7 @@ class SubGraph(Serializable):
         return [f'// {name}\n{config}' for name, config in configs if config]
 
     def body(self) -> list[str]:
-        """Lines of C++: the streams between the layers and the calls of the layers."""
+        """Lines of C++: the streams between the layers and the calls of the layers, whose outputs are recorded if traced."""
         lines = []
         for node in self.graph.get_layers():
             for variable in node.get_variables():
@@ -127,6 +127,10 @@ class SubGraph(Serializable):
             if calls:
                 lines.append(f'// {node.name}')
                 lines += calls
+            if node.get_attr('trace', False):
+                (variable,) = node.get_variables()
+                record = f'nnet::ext::record({variable.name}, "{node.name}", {node.n_beats});'
+                lines += ['#ifndef __SYNTHESIS__', record, '#endif']
         return lines
 
     # ------------------------------------------------------------------ hls4ml's serialization

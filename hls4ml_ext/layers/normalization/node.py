@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from hls4ml.backends import FPGABackend
 from hls4ml.model.attributes import Attribute, TypeAttribute, WeightAttribute
 
 from hls4ml_ext.fixed import FixedType
@@ -60,6 +61,11 @@ class ExactLayerNorm(ExactLayer):
 
     def lanes_in(self, i: int = 0):
         return self.get_attr('simd')
+
+    @property
+    def normal_type(self) -> FixedType:
+        """Type of the normalized values."""
+        return FixedType.from_hls4ml(FPGABackend.convert_precision_string(self.get_attr('normal')))
 
     @property
     def reuse(self) -> int:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.normalization import hls, lowering
+from hls4ml_ext.layers.normalization import hls, lowering, rtl
 from hls4ml_ext.registry import Operation
+
+HERE = Path(__file__).parent
 
 OPERATION = Operation(
     name='normalization',
@@ -14,6 +16,8 @@ OPERATION = Operation(
     },
     nodes=(hls.ExactLayerNorm,),
     kernels=(hls.LayerNormKernel,),
-    headers=(Path(__file__).parent / 'nnet_layer_norm_ext.h',),
+    headers=(HERE / 'nnet_layer_norm_ext.h',),
+    rtl_kernels=(rtl.LayerNormKernel,),
+    rtl_sources=tuple(sorted(HERE.glob('*.sv'))),
     unknown_to_hls4ml=('hls4ml_ext.layers.normalization.keras.QLayerNormalization',),
 )

@@ -157,6 +157,18 @@ class ODEBlock(keras.layers.Layer):
         return self._quantize(z)
 
     def call(self, inputs, training=None):
+        return self.integrate(inputs, lambda stage: self.dynamics(stage, training=training))
+
+    def integrate(self, inputs, dynamics):
+        """The block with a function in place of its dynamics.
+
+        Args:
+            inputs: (batch, height, width, channels).
+            dynamics: Called in each evaluation with the state, time channel included; returns the slope.
+
+        Returns:
+            The state at the end, of the shape of `inputs`.
+        """
         a, b = self.tableau()
         z = self._quantize(inputs)
         for n in range(self.n_steps):
@@ -166,7 +178,7 @@ class ODEBlock(keras.layers.Layer):
                 if self.time_channel:
                     t = ops.full_like(stage[..., :1], self._time(n, i))
                     stage = ops.concatenate([stage, self._quantize(t)], axis=-1)
-                slopes.append(self.dynamics(stage, training=training))
+                slopes.append(dynamics(stage))
             z = self._combine(z, b, slopes)
         return z
 

@@ -30,6 +30,7 @@
 // CONFIG_T holds the tableau as stored integers: h * a and, in the last row, h * b, with coefficient_frac fractional bits.
 
 #include "nnet_ext.h"
+#include "nnet_record_ext.h"
 
 namespace nnet {
 namespace ext {

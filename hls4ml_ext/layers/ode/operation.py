@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.ode import hls, lowering
+from hls4ml_ext.layers.ode import hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
@@ -10,6 +10,8 @@ OPERATION = Operation(
     lowerings={'hls4ml_ext.layers.ode.keras.ODEBlock': lowering.lower_ode_block},
     nodes=(hls.ExactODEBlock,),
     kernels=(hls.ODEKernel,),
-    headers=(Path(__file__).parent / 'nnet_ode_ext.h',),
+    headers=tuple(Path(__file__).parent / name for name in ('nnet_ode_ext.h', 'nnet_record_ext.h')),
+    rtl_kernels=(rtl.ODEKernel,),
+    rtl_sources=tuple(sorted(Path(__file__).parent.glob('*.sv'))),
     unknown_to_hls4ml=('hls4ml_ext.layers.ode.keras.ODEBlock',),
 )

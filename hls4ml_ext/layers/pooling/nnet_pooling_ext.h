@@ -8,8 +8,8 @@
 //   pool_taps      behind a window: cycles one for each tap of each output beat; one multiplier a lane unless the scale is a
 //                  power of two; storage one sum a lane
 //   global_pool2d  on a stream of beats: cycles (n_pixels + 1) * n_chan / lanes, the last n_chan / lanes of them for the
-//                  results; one multiplier a lane unless the scale is a power of two; storage n_chan sums in a shift
-//                  register. Feedback from one cycle to the next is one addition or comparison.
+//                  results; one multiplier a lane unless the scale is a power of two; storage sums: n_chan / lanes words of
+//                  lanes sums, one read and one write a cycle. Feedback is one addition or comparison.
 
 #include "nnet_window_ext.h"
 
@@ -60,48 +60,35 @@ pool_taps_cycles:
     }
 }
 
-// Moves the words of a shift register up by one; the last one is free then.
-template <class T, int WORDS, int LANES> inline void move_up(T words[WORDS][LANES]) {
-    #pragma HLS INLINE
-    for (int k = 0; k < WORDS - 1; k++) {
-        #pragma HLS UNROLL
-        for (int c = 0; c < LANES; c++) {
-            #pragma HLS UNROLL
-            words[k][c] = words[k + 1][c];
-        }
-    }
-}
-
 template <class data_T, class res_T, typename CONFIG_T>
-void global_pool2d(hls::stream<data_T> &data, hls::stream<res_T> &res) {
+void global_pool2d(hls::stream<data_T> &data, hls::stream<res_T> &res,
+                   int_t<CONFIG_T::sum_width> sums[CONFIG_T::n_chan / CONFIG_T::lanes][CONFIG_T::lanes]) {
     typedef int_t<CONFIG_T::sum_width> sum_T;
     const int lanes = CONFIG_T::lanes;
     const int words = CONFIG_T::n_chan / lanes; // of a pixel
-
-    sum_T sums[words][lanes]; // those of the beat that comes next are the first word
-    #pragma HLS ARRAY_PARTITION variable=sums complete dim=0
+    // The sums of a word are read again for the next pixel.
+    #pragma HLS DEPENDENCE variable=sums inter RAW distance=words true
+    int pixel = 0, word = 0;
 
 global_pool2d_pixels:
     for (int t = 0; t < CONFIG_T::n_pixels * words; t++) {
         #pragma HLS PIPELINE II=1 style=flp
         const data_T beat = data.read();
-        sum_T sum[lanes];
-        #pragma HLS ARRAY_PARTITION variable=sum complete
         for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
             const sum_T x = lane_of(beat, c);
-            if (t < words) // the first pixel
-                sum[c] = x;
-            else if (CONFIG_T::op == pool_average)
-                sum[c] = sums[0][c] + x;
-            else
-                sum[c] = x > sums[0][c] ? x : sums[0][c];
+            sum_T sum = x;
+            if (pixel > 0) {
+                const sum_T before = sums[word][c];
+                if (CONFIG_T::op == pool_average)
+                    sum = before + x;
+                else
+                    sum = x > before ? x : before;
+            }
+            sums[word][c] = sum;
         }
-        move_up<sum_T, words, lanes>(sums);
-        for (int c = 0; c < lanes; c++) {
-            #pragma HLS UNROLL
-            sums[words - 1][c] = sum[c];
-        }
+        pixel = word == words - 1 ? pixel + 1 : pixel;
+        word = word == words - 1 ? 0 : word + 1;
     }
 
 global_pool2d_results:
@@ -110,10 +97,9 @@ global_pool2d_results:
         res_T beat_out;
         for (int c = 0; c < lanes; c++) {
             #pragma HLS UNROLL
-            beat_out[c] = scaled<typename res_T::value_type, CONFIG_T>(sums[0][c]);
+            beat_out[c] = scaled<typename res_T::value_type, CONFIG_T>(sums[t][c]);
         }
         res.write(beat_out);
-        move_up<sum_T, words, lanes>(sums);
     }
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 from hls4ml.model.attributes import Attribute
 
 from hls4ml_ext.layers.convolution.node import WINDOW_ATTRIBUTES, WindowMixin
-from hls4ml_ext.layers.core.memory import Products
+from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.node import ExactLayer, pipeline_depth
 
 POOLING = [
@@ -70,7 +70,11 @@ class ExactGlobalPooling2D(ExactLayer):
 
     @property
     def pipeline_depths(self):
-        return (pipeline_depth(), pipeline_depth(terms=len(self.products)))
+        return (pipeline_depth(memories=True), pipeline_depth(memories=True, terms=len(self.products)))
+
+    @property
+    def memories(self):
+        return [Memory('sums', self.n_beats, self.lanes_out, self.get_attr('sum_width'))]
 
     @property
     def products(self):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.pooling import hls, lowering
+from hls4ml_ext.layers.pooling import hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
+HERE = Path(__file__).parent
 KERAS = 'keras.src.layers.pooling'
 
 OPERATION = Operation(
@@ -19,6 +20,8 @@ OPERATION = Operation(
     },
     nodes=(hls.ExactPooling2D, hls.ExactGlobalPooling2D),
     kernels=(hls.Pool2DKernel, hls.GlobalPoolingKernel),
-    headers=(Path(__file__).parent / 'nnet_pooling_ext.h',),
+    headers=(HERE / 'nnet_pooling_ext.h',),
+    rtl_kernels=(rtl.Pool2DKernel, rtl.GlobalPoolingKernel),
+    rtl_sources=tuple(sorted(HERE.glob('*.sv'))),
     unknown_to_hls4ml=('qkeras.qpooling.QAveragePooling2D', 'qkeras.qpooling.QGlobalAveragePooling2D'),
 )

@@ -32,19 +32,19 @@ module ext_requantize #(
 
     logic signed [W_R-1:0] r;
     if (SHIFT > 0) begin : round
-        localparam logic [W_V-1:0] HALF = W_V'(1) << (RIGHT - 1);
         wire signed [W_V-1:0] wide = W_V'(x);
-        logic signed [W_V-1:0] v;
+        wire signed [W_Q-1:0] q = wide[W_V-1:RIGHT]; // rounded down
+        logic up;
         if (ROUNDING == "TRN") begin : down
-            assign v = wide;
+            assign up = 1'b0;
         end else if (ROUNDING == "RND") begin : half_up
-            assign v = wide + $signed(HALF);
+            assign up = wide[RIGHT-1];
         end else begin : half_to_even
-            assign v = wide + $signed(HALF - 1'b1) + $signed(W_V'(wide[RIGHT]));
+            wire [RIGHT:0] low = {wide[RIGHT], wide[RIGHT-1:0]};
+            assign up = low[RIGHT-1] && (low[RIGHT] || |(low[RIGHT-1:0] << 1));
         end
-        wire signed [W_Q-1:0] q = v[W_V-1:RIGHT];
-        always_ff @(posedge clk) r <= W_R'(q);
-        wire unused = ^v[RIGHT-1:0];
+        always_ff @(posedge clk) r <= W_R'(q) + W_R'($signed({1'b0, up}));
+        wire unused = ^wide[RIGHT-1:0];
     end else begin : exact
         wire signed [W_Q-1:0] q = W_Q'(x) <<< LEFT;
         always_ff @(posedge clk) r <= W_R'(q);

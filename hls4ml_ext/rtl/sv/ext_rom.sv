@@ -20,7 +20,12 @@ module ext_rom #(
 );
     if (WIDTH < 1 || DEPTH < 1) $error("ext_rom: WIDTH %0d, DEPTH %0d", WIDTH, DEPTH);
 
-    (* rom_style = STYLE, ram_style = STYLE *) logic [WIDTH-1:0] mem [0:DEPTH-1];
+`ifdef YOSYS
+    localparam ROM_STYLE = STYLE == "distributed" ? "logic" : STYLE; // its LUTRAM is for RAMs alone
+`else
+    localparam ROM_STYLE = STYLE;
+`endif
+    (* rom_style = ROM_STYLE *) logic [WIDTH-1:0] mem [0:DEPTH-1];
     if (FILE != "") begin : filled
         initial $readmemh(FILE, mem);
     end

@@ -107,7 +107,9 @@ def on_lanes(shape, lanes):
 
 
 @pytest.mark.parametrize('io_type', ['io_stream', 'io_parallel'])
-@pytest.mark.parametrize(('shape', 'lanes'), [((3, 5, 12), (1, 2, 3, 4, 6, 12)), ((1, 1, 15), (5, 3)), ((3, 2, 7), (1, 7))])
+@pytest.mark.parametrize(
+    ('shape', 'lanes'), [((3, 5, 12), (1, 2, 3, 4, 6, 12)), ((1, 1, 15), (5, 3)), ((3, 2, 7), (1, 7)), ((2, 2, 66), (1, 2))]
+)
 def test_global_pooling_on_any_number_of_lanes(shape, lanes, io_type, tmp_path):
     model, config = on_lanes(shape, lanes)
     hls_model = convert(model, tmp_path / 'p', io_type, hls_config=config)
@@ -119,6 +121,9 @@ def test_global_pooling_on_any_number_of_lanes(shape, lanes, io_type, tmp_path):
             assert node.cycles == process_of(node).cycles == (n_pixels + 1) * n_chan // n
             assert (node.last_input_of() == np.full(n_chan // n, n_pixels * n_chan // n - 1)).all()
             assert node.multipliers == (n if op == 'average' else 0)
+            (sums,) = node.memories
+            assert (sums.words, sums.lanes, sums.width) == (n_chan // n, n, node.get_attr('sum_width'))
+            assert sums.impl == {1: 'registers', 66: 'bram'}.get(n_chan // n, 'lutram')
     assert_exact(model, hls_model, images(shape, 4), hardware_integers=True)
 
 

@@ -1,0 +1,134 @@
+"""The SystemVerilog of the Neural-ODE block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hls4ml_ext.layers.core.node import work_interval
+from hls4ml_ext.layers.core.schedule import Process, earliest, just_in_time
+from hls4ml_ext.layers.ode.node import ExactODEBlock
+from hls4ml_ext.rtl.body import Body, Stream, Verbatim
+from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, stream_of, style
+
+READ_PIPELINE = 2
+"""Cycles from the decision to read a word to the word."""
+
+READ_DEPTH = READ_PIPELINE + FIFO_LATENCY - 1
+"""What a process calls the depth of this: the cycle of work is not in it."""
+
+
+class ODEKernel(RTLKernel):
+    """The engine with the two ends of the dynamics, and the engines of the dynamics between them."""
+
+    node = ExactODEBlock
+
+    def place(self, node, body, inputs, outputs):
+        from hls4ml_ext.rtl.project import place_graph
+
+        sub = node.get_attr('dynamics')
+        (tensor,), (slope,) = sub.graph.inputs, sub.graph.outputs
+        slopes = body.stream(*stream_of(sub.graph.graph[slope], slope))
+        source = self._input_stream(node, body, tensor)
+        states = source
+        if node.get_attr('time_channel'):
+            states = body.stream(f'{node.identifier}_state', node.lanes_out * node.state_type.width)
+        body.engine('ext_ode_block', node.identifier, self.parameters(node), [*inputs, slopes], [states, *outputs])
+        if node.get_attr('time_channel'):
+            body.engine('ext_ode_time', f'{node.identifier}_add_time', self._time_parameters(node), [states], [source])
+        place_graph(sub.graph, body, {tensor: source}, {slope: slopes})
+
+    @staticmethod
+    def _input_stream(node, body: Body, tensor: str) -> Stream:
+        """The stream into the dynamics."""
+        sub = node.get_attr('dynamics')
+        return body.stream(sub.input.name, sub.lanes_in * node.state_type.width)
+
+    def parameters(self, node) -> dict:
+        state, slope, n = node.state_type, node.slope_type, int(node.get_attr('n_stages'))
+        product_frac = slope.frac + int(node.get_attr('coefficient_frac'))
+        frac = max(state.frac, product_frac)
+        coefficients = [int(x) for row in node.get_attr('coefficients') for x in row]
+        memories = {m.name: style(m) for m in node.memories}
+        result = node.result_type
+        return {
+            'WORDS': node.n_beats, 'LANES': node.lanes_out, 'N_STEPS': node.get_attr('n_steps'), 'N_STAGES': n,
+            'W_Z': state.width, 'Z_SIGNED': state.signed, 'Z_SHIFT': frac - state.frac, 'Z_ROUNDING': state.rounding,
+            'Z_SATURATION': state.saturation, 'W_K': slope.width, 'K_SIGNED': slope.signed, 'K_SHIFT': frac - product_frac,
+            'W_C': node.coefficient_width, 'COEFFICIENTS': packed(coefficients, 32),
+            'SHIFTS': packed([node.is_shift(j) for j in range(n)], 1),
+            'KEPT': packed([j in node.kept_slopes for j in range(n)], 1),
+            'IMPL': 'dsp' if any(p.uses_dsp for p in node.products) else 'lut', 'W_A': node.get_attr('acc_width'),
+            **result_type(result, state.frac),
+            'HELD_DEPTH': node.held_depth + READ_PIPELINE + ROUND_TRIP, 'INPUT_DEPTH': READ_PIPELINE + ROUND_TRIP + 1,
+            'DEPTH': depth(node, self.pipeline(node)), 'STATE_STYLE': memories.get('x', memories.get('z', 'auto')),
+            'KEPT_STYLE': memories.get('earlier', 'auto'),
+        }  # fmt: skip
+
+    @staticmethod
+    def pipeline(node) -> int:
+        """Cycles from a slope to the result."""
+        return 7 + (int(node.get_attr('n_stages')).bit_length() + 1) // 2
+
+    # ------------------------------------------------------------------ cycles
+
+    def processes(self, node) -> list[Process]:
+        """The processes of an evaluation, with the timing of the engines."""
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        read, *inner, update = node.processes
+        layers = {n.outputs[0]: n for n in node.inner_layers()}
+        timed = [replace(read, depths=(READ_DEPTH,))]
+        for process in inner:
+            layer = layers.get(process.outputs[0])
+            if layer is None:  # the time
+                timed.append(replace(process, depths=(FIFO_LATENCY,)))
+                continue
+            kernel = rtl_kernel_of(layer)
+            pace = work_interval(kernel.cycles(layer), process.needed, process.input_beats)
+            *fronts, work = kernel.pipelines(layer)
+            # A process gives a beat one cycle after its depth: when the next one can take it.
+            timed.append(replace(process, depths=(*fronts, work - 1), interval=pace))
+        return [*timed, replace(update, depths=(self.pipeline(node) - 2,))]
+
+    def evaluation(self, node) -> tuple[np.ndarray, np.ndarray]:
+        """When the words of the state are read in an evaluation, and when they have been updated."""
+        processes = self.processes(node)
+        updated = earliest(processes, None, False)[0]['next']
+        read = just_in_time(processes, ['next'], stalls=False).given['held'] - READ_DEPTH - 1
+        return read, updated
+
+    def period(self, node) -> int:
+        """Cycles from one evaluation to the next: those of the slowest engine of the dynamics, or, for few words, the time
+        until a word comes back."""
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        read, updated = self.evaluation(node)
+        slowest = max(rtl_kernel_of(layer).interval(layer) for layer in node.inner_layers())
+        return int(np.ceil(max(slowest, (updated - read).max())))
+
+    def interval(self, node):
+        return node.evaluations * self.period(node)
+
+    def cycles(self, node):
+        read, updated = self.evaluation(node)
+        return (node.evaluations - 1) * self.period(node) + int(np.ceil(updated[-1] - read[0]))
+
+    def latency(self, node):
+        return FIFO_LATENCY + 2
+
+    @staticmethod
+    def _time_parameters(node) -> dict:
+        state, times = node.state_type, [int(t) for t in node.get_attr('times')]
+        return {
+            'PIXELS': node.n_pixels, 'CHANNELS': node.channels, 'W': state.width, 'LANES_IN': node.lanes_out,
+            'LANES_OUT': node.get_attr('dynamics').lanes_in, 'N_EVALUATIONS': node.evaluations,
+            'TIMES': packed(times, state.width),
+        }  # fmt: skip
+
+
+def packed(numbers: list[int], width: int) -> Verbatim:
+    """Numbers as one constant, the first one in the low bits."""
+    value = sum((int(x) & ((1 << width) - 1)) << (width * i) for i, x in enumerate(numbers))
+    return Verbatim(f"{width * len(numbers)}'h{value:x}")

@@ -1,0 +1,157 @@
+"""Yosys behind ``pyosys``: scripts in a process of their own, and its text form of a design (RTLIL)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from hls4ml_ext.errors import ProjectError
+
+RUN = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
+LAST_LINES = 2
+SCRIPT, LOG = 'script.ys', 'yosys.log'
+
+
+@cache
+def yosys_version() -> str:
+    """The version of Yosys that is installed.
+
+    Raises:
+        ProjectError: if there is none.
+    """
+    if importlib.util.find_spec('pyosys') is None:
+        raise ProjectError('synthesis needs Yosys (pip install hls4ml-ext[rtl])')
+    return version('pyosys')
+
+
+def run_yosys(commands: list[str], directory: Path):
+    """Runs a script, in a folder and a process of its own.
+
+    Raises:
+        ProjectError: if there is no Yosys, or it fails, with its last error and the path of its log.
+    """
+    yosys_version()
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / SCRIPT).write_text('\n'.join(commands) + '\n', encoding='utf-8')
+    call('Yosys', [sys.executable, '-c', RUN, SCRIPT], directory, LOG)
+
+
+def call(tool: str, command: list[str], directory: Path, log: str):
+    """Runs a tool whose output goes to a log.
+
+    Raises:
+        ProjectError: if it fails, with its last errors and the path of its log.
+    """
+    path = directory / log
+    with path.open('w', encoding='utf-8') as file:
+        done = subprocess.run(command, cwd=directory, stdout=file, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        lines = [line.strip() for line in path.read_text(encoding='utf-8', errors='replace').splitlines() if line.strip()]
+        errors = [line for line in lines if 'error' in line.lower()] or lines
+        shown = ' '.join(errors[-LAST_LINES:]) or f'exit code {done.returncode}'
+        raise ProjectError(f'{tool} failed: {shown} All of its output is in {path}')
+
+
+def write_whole(path: Path, text: str):
+    """Writes a file that is there when it is complete, and not before."""
+    unfinished = path.with_name(f'{path.name}.{os.getpid()}.unfinished')
+    unfinished.write_text(text, encoding='utf-8')
+    unfinished.replace(path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# RTLIL
+# ---------------------------------------------------------------------------------------------------------------------
+
+CELL = re.compile(r'^( +cell )(\S+)( \S+)$', re.MULTILINE)
+PARAMETERISED = re.compile(r'^\$paramod(?:\$[0-9a-f]+)?\\([^\\]+)')
+NUMBER = re.compile(r'\$(\d+)(?![\w$])')
+CONSTANT = re.compile(r"^ +connect \\[AB] (?:\d+'[01]+|-?\d+)$", re.MULTILINE)
+MULTIPLICATION = re.compile(r'^( +)cell \$mul (\S+)$(.*?)^\1end$', re.MULTILINE | re.DOTALL)
+SOFT = 'ext_soft_product'
+"""The attribute of products that Yosys shall not put into multipliers."""
+PORT = re.compile(r'^  wire .*\b(?:input|output|inout) \d+.*$', re.MULTILINE)
+
+
+@dataclass
+class Module:
+    """A module with its parameters, as Yosys has elaborated it.
+
+    Attributes:
+        name: In the design.
+        text: What is between ``module`` and ``end``, without what says where in the sources it comes from.
+        instances: Name of each instance of another module -> the module.
+        key: Hash of its content, and that of all modules below it: the same for the same hardware.
+    """
+
+    name: str
+    text: str
+    instances: dict[str, str] = field(default_factory=dict)
+    key: str = ''
+
+    @property
+    def base(self) -> str:
+        """Its name in SystemVerilog."""
+        found = PARAMETERISED.match(self.name)
+        return found[1] if found else self.name.removeprefix('\\')
+
+    def ports(self) -> str:
+        """The lines of its ports."""
+        return '\n'.join(PORT.findall(self.text)) + '\n'
+
+    def with_names(self, rename: Callable[[str], str]) -> str:
+        """Its text, with other names for the modules that it has instances of."""
+        names = set(self.instances.values())
+        return CELL.sub(lambda m: m[1] + (rename(m[2]) if m[2] in names else m[2]) + m[3], self.text)
+
+
+def read_rtlil(text: str) -> dict[str, Module]:
+    """The modules of a design by name."""
+    modules = {}
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.lstrip().startswith(('attribute \\src ', 'attribute \\hdlname ')) and not line.startswith('  parameter ')
+    ]
+    start = None
+    for i, line in enumerate(lines):
+        if line.startswith('module '):
+            start = i
+        elif line == 'end' and start is not None:
+            name = lines[start].split(' ', 1)[1]
+            modules[name] = Module(name, soft_constants('\n'.join(lines[start + 1 : i]) + '\n'))
+            start = None
+    for module in modules.values():
+        module.instances = {m[3].strip(): m[2] for m in CELL.finditer(module.text) if m[2] in modules}
+    for module in modules.values():
+        _find_key(module, modules)
+    return modules
+
+
+def soft_constants(text: str) -> str:
+    """Marks products with a constant: they take no multipliers, see :data:`SOFT`."""
+
+    def soft(match):
+        if not CONSTANT.search(match[3]):
+            return match[0]
+        return f'{match[1]}attribute \\{SOFT} 1\n{match[0]}'
+
+    return MULTIPLICATION.sub(soft, text)
+
+
+def _find_key(module: Module, modules: dict[str, Module]) -> str:
+    if not module.key:
+        text = module.with_names(lambda name: _find_key(modules[name], modules))
+        numbers: dict[str, int] = {}  # Yosys counts its own names through the whole design
+        text = NUMBER.sub(lambda m: f'${numbers.setdefault(m[1], len(numbers))}', text)
+        module.key = hashlib.sha256(text.encode()).hexdigest()[:24]
+    return module.key
