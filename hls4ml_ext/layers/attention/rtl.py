@@ -77,7 +77,7 @@ class AttentionKernel(RTLKernel):
         return 6 + position + ((dims - 1).bit_length() + 1) // 2
 
     def value_depth(self, node) -> int:
-        """Places for values that come while contexts of the image before are still added up, so that images follow each other
+        """Places for values that come while contexts of the image before are added up, so that images follow each other
         after ``node.cycles``."""
         late = self.cycles(node) + self.latency(node) - CONTEXT_PIPELINE - FIFO_LATENCY - node.cycles
         return 2 + sum(t % (3 * node.reuse) >= 2 * node.reuse for t in range(late))
