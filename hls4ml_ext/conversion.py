@@ -32,7 +32,7 @@ def config_from_model(model, granularity: str = 'name', backend: str = 'Vitis', 
     Args:
         model: A built Keras model.
         granularity: 'name' lists every layer, 'model' only has settings for all of them.
-        backend: 'Vitis' or 'Vivado'.
+        backend: 'Vitis', 'Vivado' or 'RTL'.
         default_reuse_factor: ReuseFactor of each layer; the nearest smaller one that divides a layer is used.
 
     Returns:
@@ -92,7 +92,7 @@ def convert(
     hls_config=None,
     **kwargs,
 ):
-    """Converts a Keras model to an hls4ml model whose C simulation equals Keras bit for bit.
+    """Converts a Keras model to an hls4ml model whose simulation, of C++ or RTL, equals Keras bit for bit.
 
     Nothing is written before ``hls_model.write()`` or ``hls_model.compile()``.
 
@@ -101,8 +101,8 @@ def convert(
             need no arithmetic beyond integers (see the support matrix in the README).
         output_dir: Directory of the HLS project: a new or empty one, or an hls4ml project, which will be overwritten.
         project_name: Name of the HLS project and of its top function.
-        backend: 'Vitis' or 'Vivado'.
-        io_type: 'io_stream', or 'io_parallel' for small models.
+        backend: 'Vitis', 'Vivado', or 'RTL' for SystemVerilog, which has no use for the arguments of C++: they are refused.
+        io_type: 'io_stream', or 'io_parallel' for small models (not in RTL).
         part: The FPGA.
         hls_config: Settings, for instance from :func:`config_from_model`.
         kwargs: As hls4ml has them: ``clock_period`` (ns), ``clock_uncertainty``, ``namespace``, ``version``,

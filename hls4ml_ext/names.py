@@ -59,13 +59,13 @@ VHDL = frozenset(
 
 TAKEN = frozenset(
     """
-    alloca argc argv assert assert_perror atof be16toh be32toh be64toh cstr current daylight defines e environ errno
+    alloca argc argv assert assert_perror atof be16toh be32toh be64toh clk cstr current daylight defines e environ errno
     fin fout fpr hls htobe16 htobe32 htobe64 htole16 htole32 htole64 i iline in issubnormal le16toh le32toh le64toh linux
     loaded_weights main math_errhandling nnet offsetof parameters pline pr sched_priority signgam std stderr stdin stdout
-    strdupa strndupa strtok timezone tzname unix weights
+    rst strdupa strndupa strtok timezone tzname unix weights
     """.split()
 )
-"""Macros in lower case, and what the sources of hls4ml call their own variables and files."""
+"""Macros in lower case, and what the sources of hls4ml and the RTL call their own variables, ports and files."""
 
 PATTERNS = re.compile(
     r"""

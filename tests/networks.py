@@ -8,6 +8,9 @@ import hypothesis.strategies as st
 
 CHANNELS = st.integers(1, 4)
 
+KINDS = ('conv', 'ode', 'ode', 'attention', 'norm', 'pool', 'skip', 'quantize')
+"""What the parts of a network are drawn from."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -78,13 +81,14 @@ def attentions(draw):
 
 
 @st.composite
-def ode_blocks(draw, channels, depth=1):
+def ode_blocks(draw, channels, depth=1, kinds=KINDS):
     """An ODE block of one to three layers, each with a quantizer behind; sometimes attention or another block."""
     inner = [quantized(draw)]
     for _ in range(draw(st.integers(1, 2))):
-        kind = draw(st.sampled_from(['conv', 'conv', 'conv', 'attention', 'ode'] if depth else ['conv']))
+        possible = ['conv', 'conv', 'conv', *(kind for kind in ('attention', 'ode') if kind in kinds)]
+        kind = draw(st.sampled_from(possible if depth else ['conv']))
         if kind == 'ode':
-            inner.append(draw(ode_blocks(channels, depth - 1)))
+            inner.append(draw(ode_blocks(channels, depth - 1, kinds)))
         elif kind == 'attention':
             inner.append(draw(attentions()))
         else:
@@ -109,16 +113,20 @@ def ode_blocks(draw, channels, depth=1):
 
 
 @st.composite
-def networks(draw, channels):
-    """A network of one to three parts behind a quantized input, on maps of the given number of channels."""
+def networks(draw, channels, kinds=KINDS):
+    """A network of one to three parts behind a quantized input, on maps of the given number of channels.
+
+    Args:
+        kinds: Of its parts, and of those inside of ODE blocks.
+    """
     parts = []
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(st.sampled_from(['conv', 'ode', 'ode', 'attention', 'norm', 'pool', 'skip', 'quantize']))
+        kind = draw(st.sampled_from(kinds))
         if kind == 'conv':
             parts.append(draw(convolutions()))
             channels = parts[-1].settings.get('filters', channels)
         elif kind == 'ode':
-            parts.append(draw(ode_blocks(channels)))
+            parts.append(draw(ode_blocks(channels, kinds=kinds)))
         elif kind == 'attention':
             parts.append(draw(attentions()))
         elif kind == 'norm':
@@ -131,7 +139,7 @@ def networks(draw, channels):
             parts.append(Part('skip', {}, (draw(convolutions(channels, keep_shape=True)),)))
         parts.append(quantized(draw))
     if draw(st.booleans()):
-        if draw(st.booleans()):
+        if draw(st.booleans()) and 'pool' in kinds:
             parts += [Part('gap', {'average_quantizer': 'quantized_bits(8,0,alpha=1)'}), quantized(draw)]
         else:
             parts.append(Part('flatten'))

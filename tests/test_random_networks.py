@@ -1,6 +1,7 @@
-"""Random small networks: the C simulation of each equals Keras, bit for bit, at every layer.
+"""Random small networks: the C simulation of each, and its RTL, equal Keras, bit for bit, at every layer.
 
-A compilation costs seconds, so one model holds several networks as branches. ``pytest --networks 3000`` tests that many.
+A compilation costs seconds, so one model holds several networks as branches. ``pytest --networks 3000 --rtl-networks 500``
+tests that many.
 """
 
 import tempfile
@@ -10,9 +11,11 @@ import hypothesis.strategies as st
 import pytest
 from exactness import branches, convert, images, images_of_all, joined
 from hypothesis import HealthCheck, Phase, Verbosity, assume, given, settings
-from networks import apply, build, networks, networks_of_two_inputs
+from networks import KINDS, apply, build, networks, networks_of_two_inputs
+from rtl import assert_rtl_exact, convert_to_rtl
 
 import hls4ml_ext
+from hls4ml_ext.registry import operations
 
 BRANCHES = 12
 BRANCHES_OF_TWO_INPUTS = 6
@@ -20,10 +23,10 @@ QUANTIZERS = ('quantized_bits(8,0,alpha=1)', 'quantized_bits(6,1,alpha=1)')
 
 
 @st.composite
-def models(draw):
+def models(draw, kinds=KINDS):
     """The shape of the image and several networks."""
     shape = draw(st.tuples(st.integers(1, 5), st.integers(2, 5), st.integers(1, 3)))
-    return shape, draw(st.lists(networks(shape[2]), min_size=BRANCHES, max_size=BRANCHES))
+    return shape, draw(st.lists(networks(shape[2], kinds), min_size=BRANCHES, max_size=BRANCHES))
 
 
 @st.composite
@@ -54,7 +57,20 @@ def sort_out_too_wide(shape, descriptions, assemble):
     return kept
 
 
-def check_random_networks(request, drawn_models, assemble, draw_images, wanted, per_model):
+def check_cpp(model, directory, io_type, reuse, x):
+    """Compares the C simulation with Keras."""
+    hls_model = convert(model, directory, io_type, reuse=reuse)
+    wrong = [c for c in hls4ml_ext.compare(hls_model, model, x) if c.mismatches]
+    assert not wrong, '\n'.join(map(str, wrong))
+
+
+def check_rtl(model, directory, io_type, reuse, x):
+    """Compares the RTL with Keras, also under pressure, and with a reset in between."""
+    hls_model = convert_to_rtl(model, directory, reuse)
+    assert_rtl_exact(model, hls_model, [x], pressures=((1, 60, 70), (2, 90, 30)))
+
+
+def check_random_networks(request, drawn_models, assemble, draw_images, wanted, per_model, check=check_cpp):
     """Draws models until `wanted` networks are exact.
 
     Args:
@@ -62,6 +78,7 @@ def check_random_networks(request, drawn_models, assemble, draw_images, wanted, 
         assemble: Function from a shape and descriptions to one Keras model of them all.
         draw_images: Function from a shape to images.
         per_model: Networks that a model has.
+        check: Asserts that a model is exact.
     """
     tested, refused = [], []
     io_types = st.sampled_from(['io_stream', 'io_stream', 'io_parallel'])
@@ -87,10 +104,10 @@ def check_random_networks(request, drawn_models, assemble, draw_images, wanted, 
         assume(kept)
         model = assemble(shape, kept)
         with tempfile.TemporaryDirectory() as directory:
-            hls_model = convert(model, Path(directory) / 'project', io_type, reuse=reuse)
-            compared = hls4ml_ext.compare(hls_model, model, draw_images(shape))
-        wrong = [c for c in compared if c.mismatches]
-        assert not wrong, f'{shape} {io_type} {reuse}\n' + '\n'.join(map(str, [*wrong, *kept.items()]))
+            try:
+                check(model, Path(directory) / 'project', io_type, reuse, draw_images(shape))
+            except (AssertionError, hls4ml_ext.ExtError) as e:
+                raise AssertionError(f'{shape} {io_type} {reuse}: {e}\n' + '\n'.join(map(str, kept.items()))) from e
         tested.append(len(kept))
 
     if request.config.getoption('--networks-seed') is not None:
@@ -115,3 +132,25 @@ def test_random_networks_of_two_inputs(request):
 
     wanted = request.config.getoption('--networks') // 4
     check_random_networks(request, models_of_two_inputs(), two_inputs, both, wanted, BRANCHES_OF_TWO_INPUTS)
+
+
+NEEDED = {
+    'conv': {'ExactConv2D', 'ExactDepthwiseConv2D', 'ExactDense', 'ExactRepack'},
+    'ode': {'ExactODEBlock'},
+    'attention': {'ExactReluAttention', 'ExactSoftmaxAttention'},
+    'norm': {'ExactLayerNorm'},
+    'pool': {'ExactPooling2D', 'ExactGlobalPooling2D'},
+    'skip': {'ExactAdd', 'ExactCopy'},
+    'quantize': {'ExactQuantize'},
+}
+"""The nodes that the parts of a network become."""
+
+
+@pytest.mark.slow
+def test_random_networks_in_rtl(request):
+    """Of all kinds of layers that have RTL."""
+    spelled = {kernel.node.__name__ for operation in operations() for kernel in operation.rtl_kernels}
+    kinds = tuple(kind for kind in KINDS if NEEDED[kind] <= spelled)
+    assert {'conv', 'skip', 'quantize'} <= set(kinds)
+    wanted = request.config.getoption('--rtl-networks')
+    check_random_networks(request, models(kinds), one_input, lambda shape: images(shape, 1), wanted, BRANCHES, check_rtl)

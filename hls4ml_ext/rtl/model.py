@@ -76,22 +76,16 @@ class RTLModelGraph(ExactModelGraph):
             (images, size) float64 for each output.
         """
         self.check_runnable()
-        n, workers = len(arrays[0]), workers or os.cpu_count()
-        size = max(1, min(-(-n // workers), IMAGES_AT_ONCE))
 
-        def run(start):
-            part = [array[start : start + size] for array in arrays]
+        def run(part):
             outputs = self._outputs_of(self.run_once(part), len(part[0]))
             if progress:
                 progress(len(part[0]))
             return outputs
 
-        with ThreadPoolExecutor(workers) as pool:
-            parts = list(pool.map(run, range(0, n, size)))
-        return [
-            np.concatenate([part[i] for part in parts]) if parts else np.zeros((0, variable.size()))
-            for i, variable in enumerate(self.get_output_variables())
-        ]
+        parts = _in_parts(run, arrays, workers)
+        empty = [np.zeros((0, variable.size())) for variable in self.get_output_variables()]
+        return [np.concatenate(some) for some in zip(empty, *parts)]
 
     def run_once(self, arrays: list[np.ndarray], library: Library | None = None, **options) -> Record:
         """Runs images one behind the other through one model.
@@ -150,18 +144,29 @@ class RTLModelGraph(ExactModelGraph):
             self.config.trace_output = True
             self.compile()
         arrays = self._batch(x)
-        n, record = len(arrays[0]), self.run_once(arrays)
-        outputs = [o.astype(np.float32) for o in self._outputs_of(record, n)]
-        return outputs[0] if len(outputs) == 1 else outputs, self._layers_of(record, n)
+
+        def run(part):
+            n, record = len(part[0]), self.run_once(part)
+            return self._outputs_of(record, n), self._layers_of(record, n)
+
+        parts = _in_parts(run, arrays)
+        if not parts:
+            raise ExtError('there are no images to trace')
+        outputs = [np.concatenate(some).astype(np.float32) for some in zip(*(outputs for outputs, _ in parts))]
+        return outputs[0] if len(outputs) == 1 else outputs, _joined([traced for _, traced in parts])
 
     def record(self, x) -> tuple[dict[str, np.ndarray], Recording]:
         """Like :meth:`trace`, for a model that was compiled with tracing: name of each layer -> its output, and what the
         layers inside of ODE blocks give."""
-        arrays = self._batch(x)
-        n, record = len(arrays[0]), self.run_once(arrays)
-        inside = self.traced_inside()
-        beats = record.probes[len(record.probes) - len(inside) :]
-        return self._layers_of(record, n), Recording([layer for layer, _, _ in inside], beats, n)
+        arrays, inside = self._batch(x), [layer for layer, _, _ in self.traced_inside()]
+
+        def run(part):
+            record = self.run_once(part)
+            return self._layers_of(record, len(part[0])), record.probes[len(record.probes) - len(inside) :]
+
+        layers, beats = zip(*_in_parts(run, arrays))
+        beats = [np.concatenate(some) for some in zip(*beats)]
+        return _joined(layers), Recording(inside, beats, len(arrays[0]))
 
     def _layers_of(self, record: Record, n: int) -> dict[str, np.ndarray]:
         outputs = self._outputs_of(record, n)
@@ -193,3 +198,17 @@ class Recording:
         beats = self._beats[node.name].reshape(self._n, self._evaluations[node.name], node.n_beats, -1)[:, evaluation]
         values = unpack(beats.reshape(self._n * node.n_beats, -1), node.result_type, lanes_of(node))
         return values.reshape(self._n, *node.get_attr('out_shape'))
+
+
+def _joined(parts) -> dict[str, np.ndarray]:
+    """The outputs of layers for parts of a batch, as those for the batch."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _in_parts(function, arrays: list[np.ndarray], workers: int | None = None) -> list:
+    """What a function makes of parts of a batch, each on a thread."""
+    n, workers = len(arrays[0]), workers or os.cpu_count()
+    size = max(1, min(-(-n // workers), IMAGES_AT_ONCE))
+    parts = [[array[start : start + size] for array in arrays] for start in range(0, n, size)]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, parts))

@@ -35,6 +35,7 @@ module ext_accumulate #(
 
     for (genvar p = 0; p < PE; p++) begin : output_
         wire signed [W_S-1:0] sum = sums[p*W_S +: W_S];
+        wire unused = ^sum; // an accumulator may be narrower: sums stay below what their bits hold
         logic signed [W_A-1:0] bias;
         if (B_SIGNED) begin : bias_signed
             wire signed [W_B-1:0] b = biases[p*W_B +: W_B];

@@ -25,10 +25,10 @@ def place_window(node, body: Body, source: Stream, border: int = 0) -> Stream:
     window, x = node.window, node.input_type()
     if window.kind == 'none':
         return source
-    name, width = f'{node.identifier}_window', window.lanes * x.width
+    name, width = f'{node.identifier}__window', window.lanes * x.width
     image = {'HEIGHT': window.in_height, 'WIDTH': window.in_width, 'GROUPS': window.groups}
     strides = {'STRIDE_HEIGHT': window.stride_height, 'STRIDE_WIDTH': window.stride_width}
-    taps = body.stream(f'{node.identifier}_taps', window.taps * width)
+    taps = body.stream(f'{node.identifier}__taps', window.taps * width)
     if window.kind == 'subsample':
         body.engine('ext_window_subsample', name, {**image, **strides, 'W': width}, [source], [taps])
         return taps

@@ -17,15 +17,15 @@ class CopyKernel(RTLKernel):
     def place(self, node, body, inputs, outputs):
         (source,), name = inputs, node.identifier
         body.lines += [
-            f'logic [{len(outputs) - 1}:0] {name}_room;',
-            f'assign {source.ready} = &{name}_room;',
+            f'logic [{len(outputs) - 1}:0] {name}__room;',
+            f'assign {source.ready} = &{name}__room;',
         ]
         for i, (tensor, stream) in enumerate(zip(node.outputs, outputs)):
             signals = [
-                f'.s_data({source.data})', f'.s_valid({source.valid} && &{name}_room)', f'.s_ready({name}_room[{i}])',
+                f'.s_data({source.data})', f'.s_valid({source.valid} && &{name}__room)', f'.s_ready({name}__room[{i}])',
             ]  # fmt: skip
             parameters = {'WIDTH': stream.width, 'DEPTH': fifo_depth(node, tensor)}
-            body.instance('ext_fifo', f'{name}_{i}', parameters, [*signals, *stream.signals('m')])
+            body.instance('ext_fifo', f'{name}__{i}', parameters, [*signals, *stream.signals('m')])
 
     def latency(self, node):
         return FIFO_LATENCY

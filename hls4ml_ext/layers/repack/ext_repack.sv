@@ -30,9 +30,9 @@ module ext_repack #(
     logic [WIDE-NARROW-1:0] held;
     logic [TO-1:0] beat;
     logic room, push, step;
-    wire first = slot == '0;
     wire last = slot == A'(SLOTS - 1);
     if (FROM > TO) begin : narrower
+        wire first = slot == '0;
         assign beat = first ? s_data[TO-1:0] : held[TO-1:0];
         assign s_ready = first && room;
         assign push = !first || s_valid;

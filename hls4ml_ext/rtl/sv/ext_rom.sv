@@ -26,7 +26,9 @@ module ext_rom #(
     localparam ROM_STYLE = STYLE;
 `endif
     (* rom_style = ROM_STYLE *) logic [WIDTH-1:0] mem [0:DEPTH-1];
-    initial $readmemh(FILE, mem);
+    if (FILE != "") begin : filled
+        initial $readmemh(FILE, mem);
+    end
     logic [WIDTH-1:0] word;
     always_ff @(posedge clk) begin
         word <= mem[read_at];
