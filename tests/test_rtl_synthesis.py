@@ -257,3 +257,19 @@ def test_no_vivado(tmp_path, monkeypatch):
     monkeypatch.setenv('PATH', '/usr/bin:/bin')
     with pytest.raises(ProjectError, match="Vivado is not on PATH. '.*vivado.tcl' is what it would run"):
         written(tmp_path / 'p').build(tool='vivado')
+
+
+@needs_yosys
+def test_incomplete_project(tmp_path):
+    """Files that are missing; ROMs that have no words."""
+    hls_model = written(tmp_path / 'p')
+    (rom,) = (tmp_path / 'p' / 'roms').glob('w*.hex')
+    rom.unlink()
+    with pytest.raises(ProjectError, match='Yosys failed: .*ERROR:.*hex.* output is in .*elaboration-myproject.log'):
+        hls_model.build(tool='yosys')
+    (tmp_path / 'p' / 'rtl' / 'ext_rom.sv').unlink()
+    with pytest.raises(ProjectError, match='is not complete: .*ext_rom.sv.*Write it again'):
+        hls_model.build(tool='yosys')
+    (tmp_path / 'p' / 'files.f').unlink()
+    with pytest.raises(ProjectError, match='is not complete: .*files.f.*Write it again'):
+        hls_model.build(tool='yosys')
