@@ -300,6 +300,8 @@ def simulated(a_run, model, hls_model):
     show()
     show(tables.verdict(results))
     wrong = results['mismatches']['wrong']
+    if a_run.project.hls.backend == 'RTL' and not wrong:
+        hardware(a_run, hls_model, results)
     try:
         a_run.reporter.written(a_run.write_results(results))
     except ProjectError as e:
@@ -308,6 +310,21 @@ def simulated(a_run, model, hls_model):
         a_run.reporter.error(str(e))
     if wrong:
         raise typer.Exit(WRONG)
+
+
+def hardware(a_run, hls_model, results: dict):
+    """Counts cycles, builds what is to be built, shows both, and adds them to the results."""
+    from hls4ml_ext.devices import device_of_part
+    from hls4ml_ext.report import tables
+    from hls4ml_ext.report.resources import resource_table
+
+    hls, show = a_run.project.hls, a_run.reporter.print
+    results['cycles'] = a_run.count_cycles(hls_model)
+    show(tables.throughput(results['cycles'], hls.clock_period))
+    if hls.build:
+        results['build'] = a_run.build(hls_model)
+        device = device_of_part(hls.part)
+        show(resource_table(results['build'], device.board if device else ''))
 
 
 def choose_backend(name: str | None):

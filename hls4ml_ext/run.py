@@ -23,6 +23,9 @@ from hls4ml_ext.report.progress import TrainingProgress
 from hls4ml_ext.saving import load_keras_file
 from hls4ml_ext.shipped import project_name
 
+COUNTED = 8
+"""Images whose cycles are counted; they do not depend on the image."""
+
 MARK = '.hls4ml-ext-run'
 """The file by which a directory is known to be a run's."""
 
@@ -221,9 +224,10 @@ class Run:
         self._check_shapes(model, data)
         for library in (self.directory / 'hls' / 'firmware').glob('*.so'):  # of earlier compilations
             library.unlink()
-        with self.reporter.step('compile', detail='g++') as step:
+        tool = 'Verilator and g++' if self.project.hls.backend == 'RTL' else 'g++'
+        with self.reporter.step('compile', detail=tool) as step:
             hls4ml_ext.compile(hls_model, trace=True)
-            step.show(f'{len(hls_model.get_layers())} layers with g++')
+            step.show(f'{len(hls_model.get_layers())} layers with {tool}')
         n, cores = len(data.x_test), os.cpu_count()
         with self.reporter.step('Keras', detail=f'{n:,} images') as step:
             expected = np.asarray(hls4ml_ext.predict(model, data.x_test))
@@ -232,6 +236,35 @@ class Run:
         with self.reporter.step('compare', n, f'every layer of {n:,} images') as step:
             compared = hls4ml_ext.compare(hls_model, model, data.x_test, batch_size=16, progress=step.advance)
         return self._results(hls_model, data, expected, outputs, compared)
+
+    def count_cycles(self, hls_model) -> dict:
+        """Counts the cycles of the RTL on some test images.
+
+        Returns:
+            dict: for ``results.json``: latency, interval, images_per_second, and what each engine did.
+        """
+        import hls4ml_ext
+
+        with self.reporter.step('cycles', detail=f'of {COUNTED} images') as step:
+            cycles = hls4ml_ext.measure_cycles(hls_model, self.load_data().x_test[:COUNTED])
+            per_second = cycles.images_per_second(self.project.hls.clock_period)
+            step.show(f'{cycles.interval:,} an image, {cycles.latency:,} from first to last')
+        return {**asdict(cycles), 'images_per_second': per_second}
+
+    def build(self, hls_model) -> dict:
+        """Synthesizes the RTL, and makes a bitstream where there is an open flow; see ``build`` of an RTL model.
+
+        Returns:
+            dict: its report.
+        """
+        with self.reporter.step('build', detail=self.project.hls.part) as step:
+
+            def progress(done, of, what):
+                step.show(what if done is None else f'{what} ({done} of {of})')
+
+            report = hls_model.build(progress=progress)
+            step.show(self.project.hls.part)
+        return report
 
     def write_results(self, results: dict) -> Path:
         """Writes ``results.json``. Raises ProjectError if that is impossible."""
@@ -367,7 +400,7 @@ class Run:
             'hls': self.project.hls.model_dump(mode='json'),
             'quantization': None if isinstance(self.project.model, ModelFile) else self.project.quantization.model_dump(),
             'model': {**facts.totals(layers), 'random_weights': self.project.random_weights},
-            'accuracy': {'keras': accuracy(expected), 'csim': accuracy(outputs)},
+            'accuracy': {'keras': accuracy(expected), simulator(self.project.hls.backend): accuracy(outputs)},
             'mismatches': {
                 'wrong': sum(c.mismatches for c in compared) + output_mismatches,
                 'values': sum(c.values for c in compared) + int(outputs.size),
@@ -424,6 +457,11 @@ class Run:
             )
         if data.y_test is not None and data.n_classes > model.output_shape[-1]:
             raise ProjectError(f'data: {data.n_classes} classes, but the model has {model.output_shape[-1]} outputs')
+
+
+def simulator(backend: str) -> str:
+    """What the simulation is called in ``results.json``."""
+    return 'rtl' if backend == 'RTL' else 'csim'
 
 
 def check_compiler():

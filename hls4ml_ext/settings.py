@@ -133,11 +133,23 @@ class Hardware(Target):
 
     Attributes:
         reuse_factor: Of every layer; the nearest smaller one that divides a layer is used.
+        build: Whether ``hls4ml-ext run`` also builds the hardware: synthesis, and a bitstream where there is an open flow.
         layers: Name of a layer -> its own settings; 'ode1.pw1' is within the block ode1.
     """
 
     reuse_factor: Count = 1
+    build: Flag = False
     layers: dict[str, LayerSettings] = {}
+
+    @model_validator(mode='after')
+    def _can_be_built(self):
+        if self.build and self.backend != 'RTL':
+            raise ValueError(
+                f'build: a run builds RTL only, and the backend is {self.backend}. Leave it out, or call build()'
+            )
+        if self.backend == 'RTL' and self.io_type != 'io_stream':
+            raise ValueError(f'io_type: {self.io_type!r} is a setting of HLS back ends, not of RTL. Leave it out')
+        return self
 
     def hls_config(self) -> dict:
         """The ``hls_config`` for :func:`hls4ml_ext.convert`."""

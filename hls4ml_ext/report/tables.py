@@ -76,7 +76,8 @@ def summary(results: dict) -> Table:
     data, model, accuracy = results['data'], results['model'], results['accuracy']
     if accuracy['keras'] is not None:
         note = '  (random weights: it means nothing)' if model['random_weights'] else ''
-        table.add_row('accuracy', f'Keras {accuracy["keras"]:.2%}, C simulation {accuracy["csim"]:.2%}{note}')
+        simulated = next(accuracy[key] for key in SIMULATIONS if key in accuracy)
+        table.add_row('accuracy', f'Keras {accuracy["keras"]:.2%}, {simulation(results)} {simulated:.2%}{note}')
     table.add_row('test images', f'{data["test_images"]:,} ({data["name"]})')
     table.add_row('parameters', f'{model["parameters"]:,} in {bits(model["weight_bits"])} on chip')
     table.add_row('work', f'{short(model["macs"])} MAC an image, {model["multipliers"]:,} multipliers')
@@ -85,6 +86,30 @@ def summary(results: dict) -> Table:
     time = f'{model["interval"] * period / 1e6:.3g} ms at {1000 / period:g} MHz'
     table.add_row('interval', f'{model["interval"]:,} cycles an image ({time}), set by {model["slowest"]}')
     return table
+
+
+SIMULATIONS = {'csim': 'C simulation', 'rtl': 'RTL simulation'}
+"""What the simulations are called in ``results.json`` -> what they are called here."""
+
+
+def simulation(results: dict) -> str:
+    """What was simulated."""
+    return next(text for key, text in SIMULATIONS.items() if key in results['accuracy'])
+
+
+def throughput(cycles: dict, clock_period: float) -> Text:
+    """A line about counted cycles.
+
+    Args:
+        cycles: From :meth:`hls4ml_ext.run.Run.count_cycles`.
+        clock_period: In ns.
+    """
+    latency = cycles['latency'] * clock_period / 1e6
+    return Text.assemble(
+        ('counted  ', 'bold'),
+        f'{cycles["interval"]:,} cycles an image, {cycles["images_per_second"]:,.0f} images per second at '
+        f'{1000 / clock_period:g} MHz; {latency:.3g} ms from the first number to the last',
+    )
 
 
 def usage(total: dict, part: str) -> str:
@@ -109,11 +134,14 @@ def usage(total: dict, part: str) -> str:
 
 
 def verdict(results: dict) -> Panel:
-    """Whether the C simulation equals Keras."""
+    """Whether the simulation equals Keras."""
     wrong, values = results['mismatches']['wrong'], results['mismatches']['values']
     if wrong == 0:
-        text, colour = f'The C simulation equals Keras bit for bit: 0 of {values:,} values differ.', 'green'
+        text, colour = f'The {simulation(results)} equals Keras bit for bit: 0 of {values:,} values differ.', 'green'
     else:
         first = results['mismatches']['first']
-        text, colour = f'The C simulation differs from Keras: {wrong:,} of {values:,} values, first in {first}.', 'red'
+        text, colour = (
+            f'The {simulation(results)} differs from Keras: {wrong:,} of {values:,} values, first in {first}.',
+            'red',
+        )
     return Panel(text, border_style=colour, expand=False)

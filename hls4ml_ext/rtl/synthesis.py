@@ -109,24 +109,22 @@ def elaborate(directory: Path, top: str, extra: dict[str, str] | None = None) ->
     except OSError as e:
         raise ProjectError(f"the project in '{directory}' is not complete: {e}. Write it again: hls_model.write()") from None
     cache_directory().mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix='elaborate-', dir=cache_directory()))
-    try:
-        shutil.copytree(directory / ROMS, folder / ROMS)
-        for source in sources:
-            shutil.copyfile(directory / source, folder / Path(source).name)
-        for name, text in (extra or {}).items():
-            (folder / name).write_text(text, encoding='utf-8')
-    except OSError as e:
-        shutil.rmtree(folder)
-        raise ProjectError(f"the project in '{directory}' is not complete: {e}. Write it again: hls_model.write()") from None
-    files = ' '.join(dict.fromkeys([*(Path(source).name for source in sources), *(extra or {})]))
-    run_yosys(
-        [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -top {top}', 'write_rtlil -sort design.il'],
-        folder,
-    )  # an error leaves the folder, with the log
-    modules = read_rtlil((folder / 'design.il').read_text(encoding='utf-8'))
-    shutil.rmtree(folder)
-    return modules
+    with tempfile.TemporaryDirectory(prefix='elaborate-', dir=cache_directory()) as name:
+        folder = Path(name)
+        try:
+            shutil.copytree(directory / ROMS, folder / ROMS)
+            for source in sources:
+                shutil.copyfile(directory / source, folder / Path(source).name)
+        except OSError as e:
+            raise ProjectError(
+                f"the project in '{directory}' is not complete: {e}. Write it again: hls_model.write()"
+            ) from None
+        for file, text in (extra or {}).items():
+            (folder / file).write_text(text, encoding='utf-8')
+        files = ' '.join(dict.fromkeys([*(Path(source).name for source in sources), *(extra or {})]))
+        commands = [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -top {top}', 'write_rtlil -sort design.il']
+        run_yosys(commands, folder, log=cache_directory() / f'elaboration-{top}.log')
+        return read_rtlil((folder / 'design.il').read_text(encoding='utf-8'))
 
 
 def units_of(modules: dict[str, Module], top: str) -> dict[str, Unit]:

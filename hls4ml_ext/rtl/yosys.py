@@ -33,8 +33,11 @@ def yosys_version() -> str:
     return version('pyosys')
 
 
-def run_yosys(commands: list[str], directory: Path):
+def run_yosys(commands: list[str], directory: Path, log: Path | None = None):
     """Runs a script, in a folder and a process of its own.
+
+    Args:
+        log: Where its log is kept; None is in the folder.
 
     Raises:
         ProjectError: if there is no Yosys, or it fails, with its last error and the path of its log.
@@ -42,11 +45,11 @@ def run_yosys(commands: list[str], directory: Path):
     yosys_version()
     directory.mkdir(parents=True, exist_ok=True)
     (directory / SCRIPT).write_text('\n'.join(commands) + '\n', encoding='utf-8')
-    call('Yosys', [sys.executable, '-c', RUN, SCRIPT], directory, LOG)
+    call('Yosys', [sys.executable, '-c', RUN, SCRIPT], directory, log or LOG)
 
 
-def call(tool: str, command: list[str], directory: Path, log: str):
-    """Runs a tool whose output goes to a log.
+def call(tool: str, command: list[str], directory: Path, log: str | Path):
+    """Runs a tool in a folder; its output goes to a log, whose path is relative to that or absolute.
 
     Raises:
         ProjectError: if it fails, with its last errors and the path of its log.

@@ -77,10 +77,26 @@ class AttentionKernel(RTLKernel):
         return 6 + position + ((dims - 1).bit_length() + 1) // 2
 
     def value_depth(self, node) -> int:
-        """Places for values that come while contexts of the image before are still added up, so that images follow each
-        other after ``node.cycles``."""
-        late = self.cycles(node) + self.latency(node) - CONTEXT_PIPELINE - FIFO_LATENCY - node.cycles
+        """Places for values that come while contexts of the image before are still added up: images follow each other after
+        ``node.cycles``."""
+        late = self.late(node) - int(node.delay)
         return 2 + sum(t % (3 * node.reuse) >= 2 * node.reuse for t in range(late))
+
+    def late(self, node) -> int:
+        """Cycles from the last step of ``ext_attention_scores`` to that of ``ext_attention_context``."""
+        return self.cycles(node) + self.latency(node) - CONTEXT_PIPELINE - FIFO_LATENCY - steps(node)
+
+    def interval(self, node):
+        """That of the scores, which wait when more values of the next image come than have a place.
+
+        Of maps so small that several images are in the pipelines at once, images may be further apart.
+        """
+        reuse = node.reuse
+        waits = max(self.value_depth(node) - 1, 2) + 1  # the first value that does
+        if waits >= node.n_pixels * reuse:
+            return steps(node)
+        comes = waits // reuse * 3 * reuse + 2 * reuse + waits % reuse
+        return steps(node) + max(self.late(node) + 1 - comes, 0)
 
     def latency(self, node):
         # The slices of the first key, and both pipelines with their FIFOs.
@@ -132,6 +148,11 @@ def shape(node) -> dict:
         'GROUPS': node.get_attr('fold_heads'), 'HEADS': node.heads, 'DIMS': int(node.get_attr('key_dim')) // slices,
         'SLICES': slices,
     }  # fmt: skip
+
+
+def steps(node) -> int:
+    """Cycles of ``ext_attention_scores`` for an image."""
+    return node.input_beats() + node.n_pixels**2 * node.reuse
 
 
 def implementation(products) -> str:

@@ -63,23 +63,22 @@ module ext_window_serial #(
     localparam int FIRST_ROWS = FILT_HEIGHT - 1 - PAD_TOP;
     if (HEIGHT < 1 || WIDTH < 1 || GROUPS < 1 || LANES < 1) $error("ext_window_serial: HEIGHT, WIDTH, GROUPS, LANES");
     if (RING_ROWS < 1 || RING_ROWS > HEIGHT) $error("ext_window_serial: RING_ROWS %0d", RING_ROWS);
+    if (FILT_HEIGHT * FILT_WIDTH * GROUPS < 2) $error("ext_window_serial: a window of one tap");
 
     // An address in the ring, once around.
     function automatic logic [A-1:0] wrap(input logic [R-1:0] address);
         wrap = A'(address >= R'(RING) ? address - R'(RING) : address);
     endfunction
 
-    // Words that have to be there before the window in column `last_col` (of its last tap), `rows` below the first.
-    function automatic logic signed [C-1:0] words_needed(input logic signed [C-1:0] rows, input logic signed [X-1:0] last_col);
-        logic signed [X-1:0] inside_col;
-        logic signed [C-1:0] words;
-        inside_col = last_col < $signed(X'(WIDTH)) ? last_col : $signed(X'(WIDTH - 1));
-        words = rows + (C'(inside_col) + 1'b1) * $signed(C'(GROUPS));
-        words_needed = words < $signed(C'(IMAGE)) ? words : $signed(C'(IMAGE));
-    endfunction
+    // Words that have to be there before a window: `rows` of the rows above its last tap, and `words` of the row with it.
+    localparam int FIRST_WORDS = (FIRST_COL + 1 < WIDTH ? FIRST_COL + 1 : WIDTH) * GROUPS;
+    localparam int SECOND_WORDS = (FIRST_COL + 1 + STRIDE_WIDTH < WIDTH ? FIRST_COL + 1 + STRIDE_WIDTH : WIDTH) * GROUPS;
+    localparam int FIRST_NEEDED = FIRST_ROWS < HEIGHT ? FIRST_ROWS * ROW + FIRST_WORDS : IMAGE;
+    localparam int WORDS_STEP = STRIDE_WIDTH * GROUPS;
+    localparam int ROWS_STEP = STRIDE_HEIGHT * ROW;
 
     // The writer: `written` words of the image whose taps go out, or more, which belong to the next.
-    logic signed [C-1:0] written, limit, needed, rows_needed;
+    logic signed [C-1:0] written, limit, needed, next_needed; // of this output, and of the next
     logic [A-1:0] write_at;
     logic image_done;
     assign s_ready = written < limit;
@@ -100,7 +99,7 @@ module ext_window_serial #(
     logic [A_K-1:0] k;
     logic [A_J-1:0] j;
     logic signed [Y-1:0] top, y;          // row of the first tap, of this tap
-    logic signed [X-1:0] left, x, last_x; // column of the first tap, of this tap, of the last tap
+    logic signed [X-1:0] left, x;         // column of the first tap, of this tap
     logic signed [XG-1:0] left_words, x_words;
     logic [A-1:0] image_at, window_at, row_at; // in the ring: first row of the image, of the window, row of this tap
     logic finished, room;                 // all taps of the image are out: wait for the rest of it
@@ -131,9 +130,7 @@ module ext_window_serial #(
             x <= -X'(PAD_LEFT);
             left_words <= -XG'(PAD_LEFT * GROUPS);
             x_words <= -XG'(PAD_LEFT * GROUPS);
-            last_x <= X'(FIRST_COL);
-            rows_needed <= C'(FIRST_ROWS * ROW);
-            needed <= words_needed(C'(FIRST_ROWS * ROW), X'(FIRST_COL));
+            needed <= C'(FIRST_NEEDED);
             image_at <= rst ? '0 : next_image_at;
             window_at <= rst ? A'((RING - PAD_WORDS) % RING) : first_image_window;
             row_at <= rst ? A'((RING - PAD_WORDS) % RING) : first_image_window;
@@ -157,9 +154,7 @@ module ext_window_serial #(
                 x <= last_col ? -X'(PAD_LEFT) : left + X'(STRIDE_WIDTH);
                 left_words <= last_col ? -XG'(PAD_LEFT * GROUPS) : left_words + XG'(STRIDE_WIDTH * GROUPS);
                 x_words <= last_col ? -XG'(PAD_LEFT * GROUPS) : left_words + XG'(STRIDE_WIDTH * GROUPS);
-                last_x <= last_col ? X'(FIRST_COL) : last_x + X'(STRIDE_WIDTH);
-                needed <= last_col ? words_needed(rows_needed + $signed(C'(STRIDE_HEIGHT * ROW)), X'(FIRST_COL))
-                                   : words_needed(rows_needed, last_x + X'(STRIDE_WIDTH));
+                needed <= next_needed;
             end
             if (next_row) begin
                 row <= row + 1'b1;
@@ -167,9 +162,25 @@ module ext_window_serial #(
                 y <= top + Y'(STRIDE_HEIGHT);
                 window_at <= next_window_at;
                 row_at <= next_window_at;
-                rows_needed <= rows_needed + $signed(C'(STRIDE_HEIGHT * ROW));
             end
         end
+    // What the next output needs, worked out while the taps of this one go out: an output has at least two.
+    logic [A_COL-1:0] next_col;
+    logic signed [C-1:0] next_rows, next_words;
+    wire next_last_col = next_col == A_COL'(OUT_WIDTH - 1);
+    always_ff @(posedge clk) begin
+        next_needed <= next_rows < $signed(C'(IMAGE)) ? next_rows + next_words : $signed(C'(IMAGE));
+        if (rst || image_done) begin
+            next_col <= OUT_WIDTH > 1 ? A_COL'(1) : '0;
+            next_words <= OUT_WIDTH > 1 ? C'(SECOND_WORDS) : C'(FIRST_WORDS);
+            next_rows <= OUT_WIDTH > 1 ? C'(FIRST_ROWS * ROW) : C'(FIRST_ROWS * ROW + ROWS_STEP);
+        end else if (next_output) begin
+            next_col <= next_last_col ? '0 : next_col + 1'b1;
+            next_words <= next_last_col ? C'(FIRST_WORDS)
+                : next_words < $signed(C'(ROW - WORDS_STEP)) ? next_words + $signed(C'(WORDS_STEP)) : $signed(C'(ROW));
+            if (next_last_col) next_rows <= next_rows + $signed(C'(ROWS_STEP));
+        end
+    end
     // Rows above the window may be overwritten, a cycle after their last tap was read.
     wire signed [C-1:0] above = top > 0 ? C'(top) * $signed(C'(ROW)) : '0;
     always_ff @(posedge clk) limit <= rst || image_done ? $signed(C'(RING)) : above + $signed(C'(RING));

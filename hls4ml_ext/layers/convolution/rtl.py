@@ -71,8 +71,8 @@ def may_overlap(node) -> bool:
     return reach < pixels
 
 
-class WeightedKernel(RTLKernel):
-    """A window, if there is one, and a matrix or depthwise engine."""
+class WindowKernel(RTLKernel):
+    """A window, if there is one, and the engine behind it."""
 
     module = ''
 
@@ -83,20 +83,13 @@ class WeightedKernel(RTLKernel):
         return place_window(node, body, source)
 
     def parameters(self, node) -> dict:
-        x, weight, bias = node.input_type(), node.weights['weight'].stored_type, node.weights['bias'].stored_type
-        product_frac = x.frac + weight.frac
-        frac = max(product_frac, bias.frac)
-        memories = styles(node)
-        return {
-            'SIMD': node.get_attr('simd'), 'PE': node.get_attr('pe'), 'FOLD_IN': node.fold_in, 'FOLD_OUT': node.fold_out,
-            'W_X': x.width, 'X_SIGNED': x.signed, 'W_W': weight.width, 'W_SIGNED': weight.signed,
-            'PRODUCT_SHIFT': frac - product_frac, 'W_B': bias.width, 'B_SIGNED': bias.signed, 'BIAS_SHIFT': frac - bias.frac,
-            'W_A': node.get_attr('acc_width'), **result_type(node.result_type, frac),
-            'IMPL': 'dsp' if any(p.uses_dsp for p in node.products) else 'lut',
-            'DEPTH': depth(node, self.pipeline(node), node.fold_in),
-            'WEIGHTS': rom_file(node, 'weight'), 'BIASES': rom_file(node, 'bias'),
-            'WEIGHT_STYLE': memories['weight'], 'BIAS_STYLE': memories['bias'],
-        }  # fmt: skip
+        """Those of the engine."""
+        raise NotImplementedError
+
+    @staticmethod
+    def pipeline(node) -> int:
+        """Cycles from a step of the engine to its outputs."""
+        raise NotImplementedError
 
     def engine(self, node) -> Engine:
         """What its timing depends on."""
@@ -133,6 +126,26 @@ class WeightedKernel(RTLKernel):
     def window_latency(node) -> int:
         kind = node.window.kind
         return 0 if kind == 'none' else FIFO_LATENCY + (WINDOW_LATENCY if kind == 'serial' else 0)
+
+
+class WeightedKernel(WindowKernel):
+    """A window, if there is one, and a matrix or depthwise engine."""
+
+    def parameters(self, node) -> dict:
+        x, weight, bias = node.input_type(), node.weights['weight'].stored_type, node.weights['bias'].stored_type
+        product_frac = x.frac + weight.frac
+        frac = max(product_frac, bias.frac)
+        memories = styles(node)
+        return {
+            'SIMD': node.get_attr('simd'), 'PE': node.get_attr('pe'), 'FOLD_IN': node.fold_in, 'FOLD_OUT': node.fold_out,
+            'W_X': x.width, 'X_SIGNED': x.signed, 'W_W': weight.width, 'W_SIGNED': weight.signed,
+            'PRODUCT_SHIFT': frac - product_frac, 'W_B': bias.width, 'B_SIGNED': bias.signed, 'BIAS_SHIFT': frac - bias.frac,
+            'W_A': node.get_attr('acc_width'), **result_type(node.result_type, frac),
+            'IMPL': 'dsp' if any(p.uses_dsp for p in node.products) else 'lut',
+            'DEPTH': depth(node, self.pipeline(node), node.fold_in),
+            'WEIGHTS': rom_file(node, 'weight'), 'BIASES': rom_file(node, 'bias'),
+            'WEIGHT_STYLE': memories['weight'], 'BIAS_STYLE': memories['bias'],
+        }  # fmt: skip
 
     @staticmethod
     def pipeline(node) -> int:

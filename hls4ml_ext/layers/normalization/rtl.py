@@ -43,6 +43,10 @@ class LayerNormKernel(RTLKernel):
         }  # fmt: skip
         body.engine('ext_layer_norm', node.identifier, parameters, inputs, outputs)
 
+    def interval(self, node):
+        """The first pixel of an image comes in while the last one before it goes out."""
+        return node.n_beats
+
     def latency(self, node):
         # A pixel passes moments and the FIFO of its statistics, then ext_normalize and the FIFO of the results.
         return moments(node) + FIFO_LATENCY + NORMALIZE + FIFO_LATENCY - 1
