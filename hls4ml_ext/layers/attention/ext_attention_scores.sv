@@ -275,6 +275,7 @@ module ext_attention_scores #(
         end
     end else begin : no_positions
         assign position = '0;
+        wire unused = ^position;
     end
 
     // Keys with their positions.

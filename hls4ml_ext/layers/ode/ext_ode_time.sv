@@ -48,6 +48,7 @@ module ext_ode_time #(
     wire take = s_valid && s_ready;
     wire [W-1:0] now = TIMES[evaluation*W +: W];
     wire [(CHANNELS+LANES_IN)*W-1:0] moved = {s_data, comes};
+    wire unused = ^moved[LANES_IN*W-1:0];
     always_ff @(posedge clk) begin
         if (take) comes <= moved[(CHANNELS+LANES_IN)*W-1:LANES_IN*W];
         if (pass) goes <= {now, comes};

@@ -28,6 +28,8 @@ module ext_rom #(
     (* rom_style = ROM_STYLE *) logic [WIDTH-1:0] mem [0:DEPTH-1];
     if (FILE != "") begin : filled
         initial $readmemh(FILE, mem);
+    end else begin : empty
+        initial for (int i = 0; i < DEPTH; i++) mem[i] = '0;
     end
     logic [WIDTH-1:0] word;
     always_ff @(posedge clk) begin
