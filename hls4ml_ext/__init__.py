@@ -31,6 +31,7 @@ _NAMES = {
     'ExactLayer': 'layers.core',
     'GraphBuilder': 'layers.core',
     'HLSKernel': 'layers.core',
+    'RTLKernel': 'rtl.kernel',
     'Memory': 'layers.core',
     'Products': 'layers.core',
     'FixedType': 'fixed',

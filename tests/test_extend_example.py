@@ -11,11 +11,12 @@ PAGE = Path(__file__).parents[1] / 'docs' / 'extend.md'
 
 def test_the_page_works_as_written(tmp_path):
     page = PAGE.read_text()
-    blocks = re.findall(r'```(?:python|cpp)\n(?:#|//) (\S+)\n(.*?)```', page, re.S)
+    blocks = re.findall(r'```(?:python|cpp|systemverilog)\n(?:#|//) (\S+)\n(.*?)```', page, re.S)
     assert [name for name, _ in blocks] == [
         'leaky_shift.py',
         'nnet_leaky_shift.h',
-        'leaky_shift_hls.py',
+        'leaky_shift.sv',
+        'leaky_shift_hardware.py',
         'use_leaky_shift.py',
     ]
     for name, code in blocks:

@@ -53,12 +53,12 @@ def build_project(model, tool: str | None = None, bitstream: bool = True, progre
     if family == 'ecp5':
         if tool == 'vivado':
             raise ProjectError(f"Vivado doesn't know the part '{part}'")
-        report = synthesis_report(directory, top, place_and_route.ECP5, device, period, progress)
-        save(report, directory)
-        check_fit(report['YosysSynthReport'], board)
         if bitstream:
-            report |= place_and_route.place_and_route(model, part, period, progress)
-            save(report, directory)
+            report = place_and_route.place_and_route(model, part, period, progress)
+        else:
+            report = synthesis_report(directory, top, place_and_route.ECP5, device, period, progress)
+            check_fit(report['YosysSynthReport'], board)
+        save(report, directory)
         return report
     if tool == 'vivado' or (tool is None and shutil.which('vivado')):
         report = vivado.build(directory, top, part, period, progress)

@@ -19,7 +19,17 @@ from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.rtl.body import Stream
 from hls4ml_ext.rtl.kernel import stream_of
 from hls4ml_ext.rtl.project import sources_of
-from hls4ml_ext.rtl.synthesis import ECP5, NETLIST, elaborate, report_of, synthesize, synthesize_unit, unit_name, units_of
+from hls4ml_ext.rtl.synthesis import (
+    ECP5,
+    NETLIST,
+    check_fit,
+    elaborate,
+    report_of,
+    synthesize,
+    synthesize_unit,
+    unit_name,
+    units_of,
+)
 from hls4ml_ext.rtl.verilator import cache_directory
 from hls4ml_ext.rtl.yosys import call, run_yosys, yosys_version
 
@@ -159,6 +169,7 @@ def place_and_route(model, part: str, period: float, progress=None) -> dict:
     units = units_of(modules, f'{name}_board')
     synthesize(units, modules, ECP5, progress)
     report = report_of(units, modules, name, device, period)
+    check_fit(report['YosysSynthReport'], device.board)
     folders = {unit.module.key: synthesize_unit(unit, modules, ECP5) for unit in units.values()}
     key = [
         units[f'\\{name}_board'].module.key,

@@ -141,7 +141,8 @@ def place_graph(model, body: Body, streams: dict[str, Stream], outputs: dict[str
         if not isinstance(node, ExactLayer):
             continue
         kernel = check_spelled(node)
-        body.comment(f'{node.layer_name}: {node.kind}, {node.n_beats} beats of {lanes_of(node)} lanes')
+        lanes = lanes_of(node)
+        body.comment(f'{node.layer_name}: {node.kind}, {node.n_beats} beats of {lanes} lane{"s" if lanes > 1 else ""}')
         given = []
         for tensor in node.outputs:
             if tensor in outputs:

@@ -122,9 +122,9 @@ def elaborate(directory: Path, top: str, extra: dict[str, str] | None = None) ->
         for file, text in (extra or {}).items():
             (folder / file).write_text(text, encoding='utf-8')
         files = ' '.join(dict.fromkeys([*(Path(source).name for source in sources), *(extra or {})]))
-        commands = [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -top {top}', 'write_rtlil -sort design.il']
+        commands = [f'read_verilog -sv -defer -DSYNTHESIS {files}', f'hierarchy -top {top}', 'write_rtlil design.il']
         run_yosys(commands, folder, log=cache_directory() / f'elaboration-{top}.log')
-        return read_rtlil((folder / 'design.il').read_text(encoding='utf-8'))
+        return read_rtlil(folder, 'design.il')
 
 
 def units_of(modules: dict[str, Module], top: str) -> dict[str, Unit]:

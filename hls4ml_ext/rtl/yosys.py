@@ -77,7 +77,8 @@ def write_whole(path: Path, text: str):
 
 CELL = re.compile(r'^( +cell )(\S+)( \S+)$', re.MULTILINE)
 PARAMETERISED = re.compile(r'^\$paramod(?:\$[0-9a-f]+)?\\([^\\]+)')
-NUMBER = re.compile(r'\$(\d+)(?![\w$])')
+SOURCE = re.compile(r'"([^":]+):(\d+)\.\d+-(\d+)\.\d+"')
+DROPPED = ('attribute \\src ', 'attribute \\hdlname ')
 CONSTANT = re.compile(r"^ +connect \\[AB] (?:\d+'[01]+|-?\d+)$", re.MULTILINE)
 MULTIPLICATION = re.compile(r'^( +)cell \$mul (\S+)$(.*?)^\1end$', re.MULTILINE | re.DOTALL)
 SOFT = 'ext_soft_product'
@@ -93,7 +94,7 @@ class Module:
         name: In the design.
         text: What is between ``module`` and ``end``, without what says where in the sources it comes from.
         instances: Name of each instance of another module -> the module.
-        key: Hash of its content, and that of all modules below it: the same for the same hardware.
+        key: Hash of its source, its parameters with the contents of files, and all modules below it.
     """
 
     name: str
@@ -117,27 +118,48 @@ class Module:
         return CELL.sub(lambda m: m[1] + (rename(m[2]) if m[2] in names else m[2]) + m[3], self.text)
 
 
-def read_rtlil(text: str) -> dict[str, Module]:
-    """The modules of a design by name."""
-    modules = {}
-    lines = [
-        line
-        for line in text.splitlines()
-        if not line.lstrip().startswith(('attribute \\src ', 'attribute \\hdlname ')) and not line.startswith('  parameter ')
-    ]
-    start = None
+def read_rtlil(folder: Path, file: str) -> dict[str, Module]:
+    """The modules of a design by name.
+
+    Args:
+        folder: With its sources, and the files of its ROMs.
+        file: The design.
+    """
+    modules, identities = {}, {}
+    lines = (folder / file).read_text(encoding='utf-8').splitlines()
+    start, source = 0, ''
     for i, line in enumerate(lines):
-        if line.startswith('module '):
+        if line.startswith('attribute \\src '):
+            source = line
+        elif line.startswith('module '):
             start = i
-        elif line == 'end' and start is not None:
-            name = lines[start].split(' ', 1)[1]
-            modules[name] = Module(name, soft_constants('\n'.join(lines[start + 1 : i]) + '\n'))
-            start = None
+        elif line == 'end':
+            name, own = lines[start].split(' ', 1)[1], lines[start + 1 : i]
+            kept = [line for line in own if not line.lstrip().startswith(DROPPED) and not line.startswith('  parameter ')]
+            modules[name] = Module(name, soft_constants('\n'.join(kept) + '\n'))
+            parameters = [line for line in own if line.startswith('  parameter ')]
+            identities[name] = [source_text(folder, source), *(with_contents(folder, line) for line in sorted(parameters))]
     for module in modules.values():
         module.instances = {m[3].strip(): m[2] for m in CELL.finditer(module.text) if m[2] in modules}
     for module in modules.values():
-        _find_key(module, modules)
+        _find_key(module, modules, identities)
     return modules
+
+
+def source_text(folder: Path, attribute: str) -> str:
+    """The lines of SystemVerilog that an attribute ``src`` points to."""
+    found = SOURCE.search(attribute)
+    lines = (folder / found[1]).read_text(encoding='utf-8').splitlines()
+    return '\n'.join(lines[int(found[2]) - 1 : int(found[3])])
+
+
+def with_contents(folder: Path, parameter: str) -> str:
+    """A parameter and its value; for that of a file, what is in it."""
+    value = parameter.split(' ', 4)[-1].strip('"')
+    path = folder / value
+    if not value or '\\' in value or not path.is_file():
+        return parameter
+    return f'{parameter.rsplit(" ", 1)[0]} {hashlib.sha256(path.read_bytes()).hexdigest()}'
 
 
 def soft_constants(text: str) -> str:
@@ -151,10 +173,8 @@ def soft_constants(text: str) -> str:
     return MULTIPLICATION.sub(soft, text)
 
 
-def _find_key(module: Module, modules: dict[str, Module]) -> str:
+def _find_key(module: Module, modules: dict[str, Module], identities: dict[str, list[str]]) -> str:
     if not module.key:
-        text = module.with_names(lambda name: _find_key(modules[name], modules))
-        numbers: dict[str, int] = {}  # Yosys counts its own names through the whole design
-        text = NUMBER.sub(lambda m: f'${numbers.setdefault(m[1], len(numbers))}', text)
-        module.key = hashlib.sha256(text.encode()).hexdigest()[:24]
+        below = {name: _find_key(modules[other], modules, identities) for name, other in sorted(module.instances.items())}
+        module.key = hashlib.sha256(repr([module.base, identities[module.name], below]).encode()).hexdigest()[:24]
     return module.key
