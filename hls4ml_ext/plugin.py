@@ -11,13 +11,13 @@ from hls4ml.model.optimizer.optimizer import optimizer_map
 FLOW = 'hls4ml_ext'
 
 
-def register(*_):
+def register(*_, **__):
     """Registers every operation and pass with the Vivado and Vitis backends.
 
     It may be called any number of times, and in any order with other plugins. It registers the RTL backend.
 
     Args:
-        _: What hls4ml hands to its plugins, two functions to register backends and writers.
+        _, __: What hls4ml hands to its plugins, two functions to register backends and writers.
     """
     from hls4ml.backends.backend import backend_map, register_backend
     from hls4ml.writer.writers import register_writer

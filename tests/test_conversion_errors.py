@@ -256,7 +256,7 @@ def test_widest_sum_that_float32_holds(tmp_path):
     ('arguments', 'message'),
     [
         ({'io_type': 'io_serial'}, "io_type is 'io_serial'. Use 'io_stream' or 'io_parallel'"),
-        ({'backend': 'Quartus'}, "backend is 'Quartus'. Use one of Vivado, Vitis"),
+        ({'backend': 'Quartus'}, "backend is 'Quartus'. Use one of Vivado, Vitis, RTL"),
         ({'backend': 'gcc'}, "backend is 'gcc'. Use one of"),
         ({'project_name': 'my project'}, "project_name is 'my project'"),
         ({'project_name': '1st'}, "project_name is '1st'"),

@@ -212,7 +212,7 @@ def test_arguments(arguments, message, tmp_path):
     [
         ({'default_reuse_factor': 0}, 'default_reuse_factor is 0. It must be at least 1'),
         ({'default_reuse_factor': 'many'}, "default_reuse_factor is 'many'. It must be an integer"),
-        ({'backend': 'Quartus'}, "backend is 'Quartus'. Use one of Vivado, Vitis"),
+        ({'backend': 'Quartus'}, "backend is 'Quartus'. Use one of Vivado, Vitis, RTL"),
         ({'granularity': 'type'}, "granularity is 'type'. Use 'name' or 'model'"),
     ],
 )

@@ -23,6 +23,9 @@ WAIVED = {
 }
 """What Verilator's -Wall may say, and why. Everything else is an error."""
 
+SHIFTED_OUT = '-Wshift-count-overflow'
+"""What slang may say: a register of one word is shifted by a word."""
+
 MODULES = {
     path.stem: path
     for path in [*shared_sources(), *(path for operation in load_operations() for path in operation.rtl_sources)]
@@ -95,4 +98,5 @@ def test_yosys(reader):
     if reader == 'read_slang' and 'No such command: read_slang' in done.stdout + done.stderr:
         pytest.skip('this pyosys has no slang')
     assert done.returncode == 0 and 'all are read' in done.stdout, (done.stdout + done.stderr)[-2000:]
-    assert 'Warning' not in done.stdout + done.stderr
+    warnings = [line for line in (done.stdout + done.stderr).splitlines() if 'Warning' in line]
+    assert [line for line in warnings if SHIFTED_OUT not in line] == []

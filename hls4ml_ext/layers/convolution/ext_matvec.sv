@@ -127,7 +127,7 @@ module ext_matvec #(
                 .clk, .x(x), .w0(w[p*SIMD*W_W +: SIMD*W_W]), .w1(w[(p+1)*SIMD*W_W +: SIMD*W_W]),
                 .sum0(sums[p*W_S +: W_S]), .sum1(sums[(p+1)*W_S +: W_S]));
         end else begin : one
-            logic [W_S-1:0] sum;
+            logic signed [W_S-1:0] sum;
             ext_dot #(.N(SIMD), .W_X(W_X), .X_SIGNED(X_SIGNED), .W_W(W_W), .W_SIGNED(W_SIGNED), .IMPL(IMPL),
                 .TRIPLE(TRIPLE)) dot (.clk, .x(factors), .w(w[p*SIMD*W_W +: SIMD*W_W]), .sum);
             ext_delay #(.WIDTH(W_S), .CYCLES(PAIR ? 1 : 0)) align (.clk, .rst, .d(sum), .q(sums[p*W_S +: W_S]));

@@ -59,7 +59,7 @@ def last_steps(engine: Engine, images: int = 1) -> tuple[int, ...]:
 def interval(engine: Engine) -> float:
     """Cycles from one image to the next, when many have gone before."""
     pixels = engine.window.out_height * engine.window.out_width
-    images = 4 + 64 // (pixels * engine.beats)  # more than the FIFOs hold
+    images = 2 + 64 // (pixels * engine.beats)  # more than the FIFOs and a ring of rows hold
     ends = last_steps(engine, 2 * images)
     cycles = (ends[-1] - ends[images - 1]) / images
     return int(cycles) if cycles == int(cycles) else cycles
