@@ -248,6 +248,9 @@ def test_failure_of_vivado(tmp_path, monkeypatch):
     hls_model = written(tmp_path / 'p')
     with pytest.raises(ProjectError, match='Vivado failed: ERROR: .*license was not found.*vivado_build.log'):
         hls_model.build()
+    (tmp_path / 'bin' / 'vivado').write_text('#!/bin/sh\nkill -9 $$\n')
+    with pytest.raises(ProjectError, match='Vivado was ended by signal 9. All of its output'):
+        hls_model.build()
     (tmp_path / 'bin' / 'vivado').write_text('#!/bin/sh\nexit 0\n')
     with pytest.raises(ProjectError, match='Vivado ended before its script did'):
         hls_model.build()

@@ -17,7 +17,17 @@ from hls4ml_ext.shipped import DIRECTORY, project_name, project_path, shipped_pr
 from hls4ml_ext.study import load_study
 
 ROOT = Path(__file__).parents[1]
-NAMES = ['cifar10', 'cifar10_ptq', 'cifar10_rtl', 'cifar10_study', 'cifar10_train', 'digits', 'digits_rtl', 'stl10_large', 'stl10_smoke']
+NAMES = [
+    'cifar10',
+    'cifar10_ptq',
+    'cifar10_rtl',
+    'cifar10_study',
+    'cifar10_train',
+    'digits',
+    'digits_rtl',
+    'stl10_large',
+    'stl10_smoke',
+]
 COUNT = """
 from hls4ml_ext import load_model
 from hls4ml_ext.project import load_project

@@ -25,7 +25,14 @@ class Stream:
     def __getattr__(self, signal):
         if signal not in ('data', 'valid', 'ready'):
             raise AttributeError(signal)
-        return f'{self.name}_{"t" if self.port else ""}{signal}'
+        name = f'{self.name}_{"t" if self.port else ""}{signal}'
+        padded = self.port and signal == 'data' and self.port_width > self.width
+        return f'{name}[{self.width - 1}:0]' if padded else name
+
+    @property
+    def port_width(self) -> int:
+        """Bits of a port: AXI-Streams have whole bytes, of which the upper bits may be unused."""
+        return 8 * -(-self.width // 8)
 
     def signals(self, prefix: str) -> list[str]:
         """The connections of the port of an engine that is called `prefix`."""

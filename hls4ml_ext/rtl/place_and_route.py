@@ -124,15 +124,15 @@ module {name}_board (
         held <= button || !locked ? 4'hf : held >> 1;
         rst <= held[0];
     end
-    logic [{source.width - 1}:0] in_data;
-    logic [{sink.width - 1}:0] out_data;
+    logic [{source.port_width - 1}:0] in_data;
+    logic [{sink.port_width - 1}:0] out_data;
     logic in_valid, in_ready, out_valid, out_ready, lost;
-    ext_serial_top #(.W_IN({source.width}), .W_OUT({sink.width}), .CLOCK({hz}), .BAUD({BAUD})) serial (
+    ext_serial_top #(.W_IN({source.port_width}), .W_OUT({sink.port_width}), .CLOCK({hz}), .BAUD({BAUD})) serial (
         .clk, .rst, .receive(ftdi_txd), .send(ftdi_rxd), .lost, .m_data(in_data), .m_valid(in_valid), .m_ready(in_ready),
         .s_data(out_data), .s_valid(out_valid), .s_ready(out_ready));
     {name} network (
-        .clk, .rst, .{source.data}(in_data), .{source.valid}(in_valid), .{source.ready}(in_ready),
-        .{sink.data}(out_data), .{sink.valid}(out_valid), .{sink.ready}(out_ready));
+        .clk, .rst, .{source.name}_tdata(in_data), .{source.valid}(in_valid), .{source.ready}(in_ready),
+        .{sink.name}_tdata(out_data), .{sink.valid}(out_valid), .{sink.ready}(out_ready));
     assign led = {{lost, !rst}};
     assign wifi_gpio0 = 1'b1;
 endmodule

@@ -110,6 +110,9 @@ def top_module(model) -> tuple[str, list[Path]]:
             ports.append((stream, direction))
     outputs = {tensor: stream for tensor, (stream, d) in zip([*model.inputs, *model.outputs], ports) if d == 'out'}
     place_graph(model, body, streams, outputs)
+    for stream in outputs.values():
+        if stream.port_width > stream.width:
+            body.lines.append(f"assign {stream.name}_tdata[{stream.port_width - 1}:{stream.width}] = '0;")
     name = model.config.get_project_name()
     lines = [
         f'// {name}: the network, written by hls4ml-ext. Every edge is a stream of beats with valid and ready;',
@@ -163,7 +166,7 @@ def _port_lines(ports) -> list[str]:
         other = 'output' if direction == 'in' else 'input '
         this = 'input ' if direction == 'in' else 'output'
         lines += [
-            f'{INDENT}{this} logic [{stream.width - 1}:0] {stream.name}_tdata,',
+            f'{INDENT}{this} logic [{stream.port_width - 1}:0] {stream.name}_tdata,',
             f'{INDENT}{this} logic {stream.name}_tvalid,',
             f'{INDENT}{other} logic {stream.name}_tready,',
         ]

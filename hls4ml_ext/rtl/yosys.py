@@ -57,6 +57,8 @@ def call(tool: str, command: list[str], directory: Path, log: str | Path):
     path = directory / log
     with path.open('w', encoding='utf-8') as file:
         done = subprocess.run(command, cwd=directory, stdout=file, stderr=subprocess.STDOUT, check=False)
+    if done.returncode < 0:
+        raise ProjectError(f'{tool} was ended by signal {-done.returncode}. All of its output is in {path}')
     if done.returncode:
         lines = [line.strip() for line in path.read_text(encoding='utf-8', errors='replace').splitlines() if line.strip()]
         errors = [line for line in lines if 'error' in line.lower()] or lines
