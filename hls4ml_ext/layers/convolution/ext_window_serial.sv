@@ -113,7 +113,9 @@ module ext_window_serial #(
     wire next_output = next_group && last_group;
     wire next_row = next_output && last_col;
     wire end_of_image = next_row && last_row;
-    assign image_done = (end_of_image || finished) && written >= $signed(C'(IMAGE));
+    // With the whole image there, the last tap has what it needs.
+    wire last_tap = last_j && last_k && last_group && last_col && last_row;
+    assign image_done = (finished || (last_tap && room)) && written >= $signed(C'(IMAGE));
     wire [A-1:0] next_image_at = wrap(R'(image_at) + R'(IMAGE_WORDS));
     wire [A-1:0] first_image_window = wrap(R'(next_image_at) + R'(RING - PAD_WORDS));
     wire [A-1:0] next_window_at = wrap(R'(window_at) + R'(STRIDE_WORDS));
