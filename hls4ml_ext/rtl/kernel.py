@@ -6,7 +6,7 @@ from math import prod
 
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.core.memory import Memory
-from hls4ml_ext.layers.core.node import ExactLayer, lanes_of
+from hls4ml_ext.layers.core.node import ExactLayer, lanes_of, work_interval
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
 
 STYLES = {'wires': 'auto', 'registers': 'auto', 'lutram': 'distributed', 'bram': 'block', 'uram': 'ultra'}
@@ -45,6 +45,13 @@ class RTLKernel:
         """``latency`` in parts: those of the pipelines in front, through which every beat of the input goes, and that of the
         one that does the work."""
         return (self.latency(node),)
+
+    def pace(self, node) -> tuple[float, float]:
+        """Cycles from one output beat to the next, if no input is missing, and from the last input that an output beat needs to
+        the end of its work."""
+        needed, beats = zip(*((node.last_input_of(i), node.input_beats(i)) for i in range(len(node.inputs))))
+        pace = work_interval(self.cycles(node) - node.delay, list(needed), list(beats))
+        return pace, pace
 
     def cycles(self, node) -> int:
         """Cycles of work for one image; the node's own formula, where the engine keeps to it."""

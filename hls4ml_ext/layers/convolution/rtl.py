@@ -147,6 +147,9 @@ class WeightedKernel(WindowKernel):
             'WEIGHT_STYLE': memories['weight'], 'BIAS_STYLE': memories['bias'],
         }  # fmt: skip
 
+    def pace(self, node):
+        return node.fold_in, 1
+
     @staticmethod
     def pipeline(node) -> int:
         """Cycles from a step to its outputs; see ``ext_matvec``."""

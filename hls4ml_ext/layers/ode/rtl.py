@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from hls4ml_ext.layers.core.node import work_interval
 from hls4ml_ext.layers.core.schedule import Process, earliest, just_in_time
 from hls4ml_ext.layers.ode.node import ExactODEBlock
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
@@ -86,10 +85,10 @@ class ODEKernel(RTLKernel):
                 timed.append(replace(process, depths=(FIFO_LATENCY,)))
                 continue
             kernel = rtl_kernel_of(layer)
-            pace = work_interval(kernel.cycles(layer), process.needed, process.input_beats)
-            *fronts, work = kernel.pipelines(layer)
-            # A process gives a beat one cycle after its depth: when the next one can take it.
-            timed.append(replace(process, depths=(*fronts, work - 1), interval=pace))
+            pace, work = kernel.pace(layer)
+            *fronts, pipeline = kernel.pipelines(layer)
+            # A process gives a beat when the next one can take it: the cycle of the work is not in its depth.
+            timed.append(replace(process, depths=(*fronts, pipeline - 1 - pace + work), interval=pace))
         return [*timed, replace(update, depths=(self.pipeline(node) - 2,))]
 
     def evaluation(self, node) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +105,8 @@ class ODEKernel(RTLKernel):
 
         read, updated = self.evaluation(node)
         slowest = max(rtl_kernel_of(layer).interval(layer) for layer in node.inner_layers())
-        return int(np.ceil(max(slowest, (updated - read).max())))
+        comes_back = (updated - read).max() if node.evaluations > 1 else 0
+        return int(np.ceil(max(slowest, comes_back)))
 
     def interval(self, node):
         return node.evaluations * self.period(node)
