@@ -380,6 +380,26 @@ def test_digits(tmp_path):
 
 
 @pytest.mark.slow
+def test_digits_rtl(tmp_path):
+    """The whole network in RTL, on real images; its hardware is built by the tests of synthesis."""
+    project = yaml.safe_load((PROJECTS / 'digits_rtl.yml').read_text())
+    project['hls']['build'] = False
+    project['data']['limit'] = 60
+    project['training']['pretrain']['epochs'] = project['training']['finetune']['epochs'] = 2
+    (tmp_path / 'p.yml').write_text(yaml.safe_dump(project))
+    result = invoke('run', tmp_path / 'p.yml', '-o', tmp_path / 'run')
+    assert result.exit_code == 0, result.output
+    results = json.loads((tmp_path / 'run' / 'results.json').read_text())
+    assert results['accuracy']['rtl'] == results['accuracy']['keras']
+    assert results['mismatches']['wrong'] == 0
+    assert any(layer['layers'] for layer in results['layers'])  # compared inside of ODE blocks, too
+    assert 'images per second at 100 MHz' in result.output
+    cycles = results['cycles']
+    busiest = max(engine['busy'] for engine in cycles['engines'])
+    assert cycles['interval'] <= busiest / cycles['images'] * 1.5
+
+
+@pytest.mark.slow
 def test_stl10_smoke(tmp_path):
     project = yaml.safe_load((PROJECTS / 'stl10_smoke.yml').read_text())
     project['data'] = {'source': 'stl10_smoke', 'crops': 4}  # whatever is in ../shared

@@ -108,7 +108,7 @@ def throughput(cycles: dict, clock_period: float) -> Text:
     return Text.assemble(
         ('counted  ', 'bold'),
         f'{cycles["interval"]:,} cycles an image, {cycles["images_per_second"]:,.0f} images per second at '
-        f'{1000 / clock_period:g} MHz; {latency:.3g} ms from the first number to the last',
+        f'{1000 / clock_period:g} MHz; latency {latency:.3g} ms',
     )
 
 

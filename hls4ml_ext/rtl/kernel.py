@@ -47,8 +47,8 @@ class RTLKernel:
         return (self.latency(node),)
 
     def pace(self, node) -> tuple[float, float]:
-        """Cycles from one output beat to the next, if no input is missing, and from the last input that an output beat needs to
-        the end of its work."""
+        """Cycles from one output beat to the next, if no input is missing; and from the last input that an output beat needs
+        to the end of its work."""
         needed, beats = zip(*((node.last_input_of(i), node.input_beats(i)) for i in range(len(node.inputs))))
         pace = work_interval(self.cycles(node) - node.delay, list(needed), list(beats))
         return pace, pace
