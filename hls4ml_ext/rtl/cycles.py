@@ -48,7 +48,7 @@ class Cycles:
         interval: Clock cycles from one image to the next in steady state, the mean of the second half of the run.
         images: One behind the other in the run that was counted.
         cycles: Of this run.
-        engines: What each engine did in it, in the order of the network.
+        engines: What each engine did in it, in the order of the network; those inside of an ODE block behind the block.
     """
 
     latency: int
@@ -94,15 +94,11 @@ def measure_cycles(hls_model, images) -> Cycles:
         raise ExtError('there are no images to count the cycles of')
     n = max(len(arrays[0]), FEWEST)
     arrays = [np.resize(array, (n, *array.shape[1:])) for array in arrays]
-    nodes = [node for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
-    inside = [t for node in nodes for t in node.outputs if t not in hls_model.outputs]
-    numbers = {tensor: i for i, tensor in enumerate([*hls_model.inputs, *hls_model.outputs, *inside])}
-    streams = [stream_of(node, t) for node in nodes for t in node.outputs if t not in hls_model.outputs]
+    engines, streams = engines_of(hls_model)
     library = Library(build(hls_model, [name for name, _ in streams]))
     unrecorded = [(0, width) for _, width in streams]
-    engines = [([numbers[t] for t in node.inputs], [numbers[t] for t in node.outputs]) for node in nodes]
     one = hls_model.run_once([array[:1] for array in arrays], library, probe_shapes=unrecorded)
-    run = hls_model.run_once(arrays, library, probe_shapes=unrecorded, engines=engines)
+    run = hls_model.run_once(arrays, library, probe_shapes=unrecorded, engines=[edges for _, edges in engines])
     ends = np.max([times.reshape(n, -1)[:, -1] for times in run.output_times], axis=0)
     half = n // 2
     interval = (int(ends[-1]) - int(ends[half - 1])) / (n - half)
@@ -112,5 +108,37 @@ def measure_cycles(hls_model, images) -> Cycles:
         int(interval) if interval == int(interval) else interval,
         n,
         int(run.cycles),
-        tuple(EngineCycles(node.layer_name, node.kind, *map(int, counts[1:])) for node, counts in zip(nodes, run.counts)),
+        tuple(
+            EngineCycles(node.layer_name or node.name, node.kind, *map(int, counts[1:]))
+            for (node, _), counts in zip(engines, run.counts)
+        ),
     )
+
+
+def engines_of(hls_model) -> tuple[list[tuple[ExactLayer, tuple[list[int], list[int]]]], list[tuple[str, int]]]:
+    """The engines of a model, also those inside of ODE blocks.
+
+    Returns:
+        For each engine its node, and the numbers of its input and output streams, counted over the inputs and outputs of the
+        model and then the streams inside; and name and width of each of these.
+    """
+    engines, streams = [], []
+    ports = [*hls_model.inputs, *hls_model.outputs]
+
+    def visit(graph, known: dict[str, int]):
+        for node in graph.get_layers():
+            if not isinstance(node, ExactLayer):
+                continue
+            for tensor in node.outputs:
+                if tensor not in known:
+                    known[tensor] = len(ports) + len(streams)
+                    streams.append(stream_of(node, tensor))
+            engines.append((node, ([known[t] for t in node.inputs], [known[t] for t in node.outputs])))
+            inside = node.get_attr('dynamics')
+            if inside is not None:
+                (tensor,) = inside.graph.inputs
+                streams.append((inside.input.name, inside.lanes_in * int(inside.input.type.precision.width)))
+                visit(inside.graph, {tensor: len(ports) + len(streams) - 1})
+
+    visit(hls_model, {tensor: i for i, tensor in enumerate(ports)})
+    return engines, streams

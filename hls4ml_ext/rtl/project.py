@@ -17,12 +17,12 @@ from hls4ml_ext.passes.spelled_in_rtl import check_spelled
 from hls4ml_ext.rtl.body import INDENT, Body, Stream
 from hls4ml_ext.rtl.kernel import stream_of
 
-SOURCES, ROMS, FILES = 'rtl', 'roms', 'files.f'
-"""Folders and the list of sources of a project."""
+SOURCES, ROMS, FILES, CONSTRAINTS = 'rtl', 'roms', 'files.f', 'clock.xdc'
+"""Folders, the list of sources and the constraints of a project."""
 
 
 def write_project(model):
-    """Writes the project of a graph: ``rtl/``, ``roms/``, ``files.f``, and hls4ml's own configuration file.
+    """Writes the project of a graph: ``rtl/``, ``roms/``, ``files.f``, ``clock.xdc``, and hls4ml's own configuration file.
 
     It is written beside its directory, and moved there when it is complete. In an earlier project other files stay; the list
     of sources is what makes a project complete: it goes first and comes last.
@@ -72,6 +72,9 @@ def _write(model, directory: Path):
         (directory / ROMS / file).write_text('\n'.join(words) + '\n', encoding='ascii')
     listed = [*(source.name for source in sources), f'{name}.sv']
     (directory / FILES).write_text(''.join(f'{SOURCES}/{file}\n' for file in listed), encoding='utf-8')
+    period = float(model.config.get_config_value('ClockPeriod'))
+    constraint = f'create_clock -period {period:g} -name clk [get_ports clk]\n'
+    (directory / CONSTRAINTS).write_text(constraint, encoding='utf-8')
     _write_configuration(model, directory)
 
 

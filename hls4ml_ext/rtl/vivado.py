@@ -11,10 +11,10 @@ import shutil
 from pathlib import Path
 
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.rtl.project import FILES, ROMS
+from hls4ml_ext.rtl.project import CONSTRAINTS, FILES, ROMS
 from hls4ml_ext.rtl.yosys import call
 
-SCRIPT, CONSTRAINTS = 'vivado.tcl', 'clock.xdc'
+SCRIPT = 'vivado.tcl'
 SYNTHESIS, UTILIZATION, TIMING, DONE = 'vivado_synth.rpt', 'vivado_utilization.rpt', 'vivado_timing.rpt', 'vivado.done'
 
 ROWS = {
@@ -29,8 +29,8 @@ ROWS = {
 """What a table of `report_utilization` calls what is counted."""
 
 
-def write_vivado_project(directory: Path, top: str, part: str, period: float):
-    """Writes the Tcl script and the constraints of a written project."""
+def write_vivado_project(directory: Path, top: str, part: str):
+    """Writes the Tcl script of a written project."""
     try:
         sources = (directory / FILES).read_text(encoding='utf-8').split()
     except OSError as e:
@@ -59,7 +59,6 @@ def write_vivado_project(directory: Path, top: str, part: str, period: float):
         f'close [open {DONE} w]',
     ]
     (directory / SCRIPT).write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    (directory / CONSTRAINTS).write_text(f'create_clock -period {period:g} -name clk [get_ports clk]\n', encoding='utf-8')
 
 
 def build(directory: Path, top: str, part: str, period: float, progress=None) -> dict:
@@ -71,7 +70,7 @@ def build(directory: Path, top: str, part: str, period: float, progress=None) ->
     Raises:
         ProjectError: if it is not there or fails.
     """
-    write_vivado_project(directory, top, part, period)
+    write_vivado_project(directory, top, part)
     if shutil.which('vivado') is None:
         raise ProjectError(
             f"Vivado is not on PATH. '{directory / SCRIPT}' is what it would run; tool='yosys' needs no Vivado"

@@ -139,6 +139,10 @@ def test_no_engine_waits_between_evaluations(tmp_path):
     slowest = max(rtl_kernel_of(layer).cycles(layer) for layer in node.inner_layers() if layer.kind == 'conv2d')
     counted = hls4ml_ext.measure_cycles(hls_model, np.zeros((12, 8, 8, 8), np.float32))
     assert counted.interval == 6 * slowest == 6 * 64 * 4
+    (inside,) = (engine for engine in counted.engines if engine.kind == 'conv2d')
+    assert inside.name.startswith('ode.')
+    assert inside.busy == 12 * 6 * slowest
+    assert counted.cycles - inside.busy == inside.starved < slowest  # before the first pixel, and after the last
 
 
 def test_windows_may_not_overlap_where_the_loop_is_too_short(tmp_path):
