@@ -38,6 +38,12 @@ class RTLBackend(FPGABackend):
         """The configuration of a project; see :func:`hls4ml_ext.convert`."""
         return {'Part': part, 'ClockPeriod': clock_period, 'IOType': io_type, 'HLSConfig': {}, 'WriterConfig': {}}
 
+    def fifo_depths(self, model) -> dict[str, int]:
+        """Tensor name -> depth of its FIFO, in beats; see :func:`hls4ml_ext.rtl.schedule.fifo_depths`."""
+        from hls4ml_ext.rtl.schedule import fifo_depths
+
+        return fifo_depths(model)
+
     def write(self, model):
         super().write(model)
         self.writer.write_hls(model)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.core.memory import Memory
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of, work_interval
+from hls4ml_ext.layers.core.schedule import Process, process_of
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
 
 STYLES = {'wires': 'auto', 'registers': 'auto', 'lutram': 'distributed', 'bram': 'block', 'uram': 'ultra'}
@@ -52,6 +54,13 @@ class RTLKernel:
         needed, beats = zip(*((node.last_input_of(i), node.input_beats(i)) for i in range(len(node.inputs))))
         pace = work_interval(self.cycles(node) - node.delay, list(needed), list(beats))
         return pace, pace
+
+    def process(self, node) -> Process:
+        """When its beats move, for the schedule of the graph."""
+        pace, work = self.pace(node)
+        *fronts, pipeline = self.pipelines(node)
+        # A process gives a beat when the next one can take it: the cycle of the work is not in its depth.
+        return replace(process_of(node), interval=pace, depths=(*fronts, pipeline - 1 - pace + work))
 
     def cycles(self, node) -> int:
         """Cycles of work for one image; the node's own formula, where the engine keeps to it."""

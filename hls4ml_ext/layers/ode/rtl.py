@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hls4ml_ext.layers.core.schedule import Process, earliest, just_in_time
+from hls4ml_ext.layers.core.schedule import Process, earliest, just_in_time, process_of
 from hls4ml_ext.layers.ode.node import ExactODEBlock
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
 from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, stream_of, style
@@ -84,11 +84,7 @@ class ODEKernel(RTLKernel):
             if layer is None:  # the time
                 timed.append(replace(process, depths=(FIFO_LATENCY,)))
                 continue
-            kernel = rtl_kernel_of(layer)
-            pace, work = kernel.pace(layer)
-            *fronts, pipeline = kernel.pipelines(layer)
-            # A process gives a beat when the next one can take it: the cycle of the work is not in its depth.
-            timed.append(replace(process, depths=(*fronts, pipeline - 1 - pace + work), interval=pace))
+            timed.append(rtl_kernel_of(layer).process(layer))
         return [*timed, replace(update, depths=(self.pipeline(node) - 2,))]
 
     def evaluation(self, node) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +103,20 @@ class ODEKernel(RTLKernel):
         slowest = max(rtl_kernel_of(layer).interval(layer) for layer in node.inner_layers())
         comes_back = (updated - read).max() if node.evaluations > 1 else 0
         return int(np.ceil(max(slowest, comes_back)))
+
+    def process(self, node):
+        """It takes its input in the first evaluation, as fast as this goes, and gives its output in the last one."""
+        read, updated = self.evaluation(node)
+        words, last = node.n_beats, max(node.n_beats - 1, 1)
+        pace = max(float(updated[-1] - updated[0]) / last, 1)
+        if node.evaluations == 1:
+            needed = node.last_input_of()
+            depth = int(np.ceil((updated - read[needed]).max()))
+            return replace(process_of(node), interval=pace, input_interval=1, delay=0, depths=(depth, self.latency(node)))
+        taken = max(float(read[-1] - read[0]) / last, 1)
+        first = (node.evaluations - 1) * self.period(node) + float(updated[0] - read[0])
+        delay = max(first - (words - 1) * taken - pace, 0)
+        return replace(process_of(node), interval=pace, input_interval=taken, delay=delay, depths=(self.latency(node),))
 
     def interval(self, node):
         return node.evaluations * self.period(node)
