@@ -45,6 +45,7 @@ def _copy(model, node, tensor: str) -> bool:
     names = [next(free) for _ in range(n_copies)]
     variable = node.get_output_variable(tensor)
     attributes = {'out_shape': [int(d) for d in variable.shape], 'lanes': lanes_of(node)}
+    attributes['identifier'] = f'{node.identifier}__copies'
     insert_after(model, node.name, model.make_node(ExactCopy, f'{tensor}.copies', attributes, [tensor], names))
     unused = iter(names)
     if is_output:

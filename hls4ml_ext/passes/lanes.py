@@ -153,6 +153,7 @@ def _repacked(model, tensor: str, lanes: int, made) -> str:
             'out_shape': [int(d) for d in variable.shape],
             'lanes': lanes,
             'lanes_from': lanes_of(model.graph[origin]),
+            'identifier': f'{source.identifier.split("__to")[0]}__to{lanes}',  # no name of a user's has two underscores
         },
         [origin],
         [name],
