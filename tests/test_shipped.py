@@ -26,6 +26,7 @@ NAMES = [
     'digits',
     'digits_rtl',
     'stl10_large',
+    'stl10_rtl',
     'stl10_smoke',
 ]
 COUNT = """
