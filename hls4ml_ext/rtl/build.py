@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from pathlib import Path
 
 from hls4ml_ext.devices import device_of_part
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import write_json
 from hls4ml_ext.rtl.synthesis import check_fit, synthesis_report, xilinx_flow
-from hls4ml_ext.rtl.yosys import write_whole
 
 REPORT = 'build_report.json'
 """In the folder of the project: what :func:`build_project` returned."""
@@ -58,14 +57,14 @@ def build_project(model, tool: str | None = None, bitstream: bool = True, progre
         else:
             report = synthesis_report(directory, top, place_and_route.ECP5, device, period, progress)
             check_fit(report['YosysSynthReport'], board)
-        save(report, directory)
+        write_json(directory / REPORT, report)
         return report
     if tool == 'vivado' or (tool is None and shutil.which('vivado')):
         report = vivado.build(directory, top, part, period, progress)
-        save(report, directory)
+        write_json(directory / REPORT, report)
         return report
     report = synthesis_report(directory, top, xilinx_flow(family), device, period, progress)
-    save(report, directory)
+    write_json(directory / REPORT, report)
     check_fit(report['YosysSynthReport'], board)
     return report
 
@@ -87,8 +86,3 @@ def family_of(part: str) -> str:
         f"no flow serves the part '{part}': UltraScale+, UltraScale and 7-series parts of AMD's (xczu7ev-ffvc1156-2-e) are "
         'synthesized, ECP5 parts (LFE5U-85F-6BG381C) placed and routed, too'
     )
-
-
-def save(report: dict, directory: Path):
-    """Keeps a report with its project."""
-    write_whole(directory / REPORT, json.dumps(report, indent=1) + '\n')

@@ -74,12 +74,11 @@ extern "C" {
 // for `patience` cycles.
 //
 // percent_in, percent_out: how often a beat is offered and taken. reset_after: beats of the first output after which everything
-// is reset and begins again, or -1. waits: for each probe, cycles with valid but not ready, and with ready but not valid.
+// is reset and begins again, or -1.
 // engines: for each of n_engines the numbers of its inputs and outputs, and then which streams these are, counted over inputs,
 // outputs and probes; counts: for each of them beats taken from any input and given, and cycles busy, starved and stalled.
-int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t *waits, int64_t patience, uint64_t seed,
-                uint32_t percent_in, uint32_t percent_out, int64_t reset_after, int32_t n_engines, const int32_t *engines,
-                int64_t *counts) {
+int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t patience, uint64_t seed, uint32_t percent_in,
+                uint32_t percent_out, int64_t reset_after, int32_t n_engines, const int32_t *engines, int64_t *counts) {
     const std::unique_ptr<VerilatedContext> context{new VerilatedContext};
     const std::unique_ptr<Vtop> top{new Vtop{context.get()}};
     std::vector<Stream> in, out, probed;
@@ -120,7 +119,7 @@ int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t *waits, in
         for (size_t i = 0; i < out.size(); i++)
             outputs[i].done = 0;
         for (size_t i = 0; i < probed.size(); i++)
-            probes[i].done = waits[2 * i] = waits[2 * i + 1] = 0;
+            probes[i].done = 0;
         for (size_t i = 0; i < 5 * counted.size(); i++)
             counts[i] = 0;
     };
@@ -156,9 +155,6 @@ int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t *waits, in
                         b.times[b.done] = cycle;
                 }
                 b.done++;
-            } else {
-                waits[2 * i] += *probed[i].valid;
-                waits[2 * i + 1] += *probed[i].ready;
             }
         }
         for (size_t i = 0; i < in.size(); i++) {

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from hls4ml_ext.fixed import FixedType
-from hls4ml_ext.layers.core.memory import Memory
+from hls4ml_ext.layers.core.memory import Memory, Products
 from hls4ml_ext.layers.core.node import ExactLayer, lanes_of, work_interval
 from hls4ml_ext.layers.core.schedule import Process, process_of
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
@@ -71,7 +71,7 @@ class RTLKernel:
         return self.cycles(node)
 
 
-def stream_of(node, tensor: str, port: bool = False) -> tuple[str, int]:
+def stream_of(node, tensor: str) -> tuple[str, int]:
     """Name and width in bits of the stream of a tensor that `node` gives."""
     variable = node.get_output_variable(tensor)
     return variable.name, lanes_of(node) * int(variable.type.precision.width)
@@ -85,6 +85,16 @@ def style(memory: Memory) -> str:
 def styles(node) -> dict[str, str]:
     """Name of each memory of a node -> its style."""
     return {m.name: style(m) for m in node.memories}
+
+
+def implementation(products: list[Products]) -> str:
+    """The ``IMPL`` of ``ext_multiply``."""
+    return 'dsp' if any(p.uses_dsp for p in products) else 'lut'
+
+
+def adder_tree_latency(terms: int) -> int:
+    """Cycles of ``ext_adder_tree``: one for every two levels."""
+    return ((terms - 1).bit_length() + 1) // 2
 
 
 def rom_file(node, name: str) -> Verbatim:

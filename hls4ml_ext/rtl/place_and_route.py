@@ -16,9 +16,10 @@ from filelock import FileLock
 
 from hls4ml_ext import devices
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import replacing
 from hls4ml_ext.rtl.body import Stream
 from hls4ml_ext.rtl.kernel import stream_of
-from hls4ml_ext.rtl.project import sources_of
+from hls4ml_ext.rtl.project import source_of, sources_of
 from hls4ml_ext.rtl.synthesis import (
     ECP5,
     NETLIST,
@@ -186,16 +187,14 @@ def place_and_route(model, part: str, period: float, progress=None) -> dict:
             made, unit_name(units[f'\\{name}_board'].module), list(folders.values()), arguments, clock, pins, progress
         )
     bitstream = directory / f'{name}.bit'
-    unfinished = bitstream.with_suffix('.unfinished')
-    shutil.copyfile(made / BITSTREAM, unfinished)
-    unfinished.replace(bitstream)
+    with replacing(bitstream, 'bitstream') as unfinished:
+        shutil.copyfile(made / BITSTREAM, unfinished)
     report['ImplementationReport'] = {**implementation(made, clock), 'Bitstream': str(bitstream)}
     return report
 
 
 def _port(model, tensor: str) -> Stream:
-    node = next(node for node in model.get_layers() if tensor in node.outputs)
-    return Stream(*stream_of(node, tensor), port=True)
+    return Stream(*stream_of(source_of(model, tensor), tensor), port=True)
 
 
 def _implement(made: Path, top: str, folders: list[Path], arguments, clock: Clock, pins: Path, progress):

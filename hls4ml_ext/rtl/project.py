@@ -107,7 +107,7 @@ def top_module(model) -> tuple[str, list[Path]]:
     ports = []
     for tensors, direction in ((model.inputs, 'in'), (model.outputs, 'out')):
         for tensor in tensors:
-            stream = Stream(*stream_of(_source(model, tensor), tensor), port=True)
+            stream = Stream(*stream_of(source_of(model, tensor), tensor), port=True)
             if direction == 'in':
                 streams[tensor] = stream
             ports.append((stream, direction))
@@ -159,7 +159,8 @@ def place_graph(model, body: Body, streams: dict[str, Stream], outputs: dict[str
         kernel.place(node, body, [streams[tensor] for tensor in node.inputs], given)
 
 
-def _source(model, tensor: str):
+def source_of(model, tensor: str):
+    """The node that gives a tensor."""
     return next(node for node in model.get_layers() if tensor in node.outputs)
 
 

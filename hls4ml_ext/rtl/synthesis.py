@@ -17,9 +17,10 @@ from filelock import FileLock
 
 from hls4ml_ext.devices import Device
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.files import write_json
 from hls4ml_ext.rtl.project import FILES, ROMS
 from hls4ml_ext.rtl.verilator import cache_directory
-from hls4ml_ext.rtl.yosys import SOFT, Module, read_rtlil, run_yosys, write_whole, yosys_version
+from hls4ml_ext.rtl.yosys import SOFT, Module, read_rtlil, run_yosys, yosys_version
 
 HERE = Path(__file__).parent
 PARTS_OF_ENGINES = frozenset({'ext_dot', 'ext_dot_pair', 'ext_accumulate'})
@@ -249,7 +250,7 @@ def _synthesize(unit: Unit, modules: dict[str, Module], flow: Flow, folder: Path
     cells = statistics['modules'][top]['num_cells_by_type']
     delay = delay_in((folder / 'timing.txt').read_text(encoding='utf-8')) if flow.timing else None
     cells = {kind: n for kind, n in cells.items() if not kind.startswith(('$', 'unit_', '\\'))}
-    write_whole(folder / RESULT, json.dumps({'cells': cells, 'delay': delay}))
+    write_json(folder / RESULT, {'cells': cells, 'delay': delay})
 
 
 def rtlil_of(unit: Unit, modules: dict[str, Module], flow: Flow) -> str:

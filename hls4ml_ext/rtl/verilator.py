@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.rtl.packing import beat_bytes
-from hls4ml_ext.rtl.project import FILES, ROMS, SOURCES, stream_of
+from hls4ml_ext.rtl.project import FILES, ROMS, SOURCES, source_of, stream_of
 
 CACHE_VARIABLE = 'HLS4ML_EXT_CACHE'
 """The environment variable that says where built models are kept."""
@@ -101,7 +101,7 @@ def _build(model, top: str, made: Path, files, roms, probes, root: Path):
     (made / 'probes.vlt').write_text('`verilator_config\n' + ''.join(watched), encoding='utf-8')
     lists = {
         'INPUTS': [stream_of(model.graph[t], t)[0] for t in model.inputs],
-        'OUTPUTS': [stream_of(_source(model, t), t)[0] for t in model.outputs],
+        'OUTPUTS': [stream_of(source_of(model, t), t)[0] for t in model.outputs],
         'PROBES': [f'{top}__DOT__{p}' for p in probes],
     }
     text = [f'#define EXT_{name}(X) ' + ' '.join(f'X({s})' for s in streams) for name, streams in lists.items()]
@@ -169,10 +169,6 @@ def runtime_objects(root: Path) -> list[Path]:
     return objects
 
 
-def _source(model, tensor: str):
-    return next(node for node in model.get_layers() if tensor in node.outputs)
-
-
 def _call(command: list[str], directory: Path, log: str, environment=None):
     """Runs a tool. Raises ProjectError with its first error, and the path of its log."""
     try:
@@ -206,7 +202,6 @@ class Record:
         cycles: Of the clock, from the first in which an input beat can be taken on.
         outputs, probes: (beats, bytes) of each stream.
         input_times, output_times, probe_times: The cycle in which each beat moved.
-        waits: (probes, 2) cycles with a beat that nobody takes, and with somebody who waits for a beat.
         counts: (engines, 5) beats taken and given, and cycles in which it is busy, starved, stalled.
     """
 
@@ -216,7 +211,6 @@ class Record:
     input_times: list[np.ndarray]
     output_times: list[np.ndarray]
     probe_times: list[np.ndarray]
-    waits: np.ndarray
     counts: np.ndarray
 
 
@@ -262,14 +256,13 @@ class Library:
             (_Beats * max(len(group), 1))(*(_Beats(x.ctypes.data, t.ctypes.data, len(x), 0) for x, t in zip(group, ts)))
             for group, ts in zip(groups, times)
         ]
-        waits = np.zeros((max(len(probes), 1), 2), np.int64)
         table = np.array([n for ins, outs in engines for n in (len(ins), len(outs), *ins, *outs)], np.int32)
         counts = np.zeros((len(engines), 5), np.int64)
         cycles = self._run(
-            *beats, ctypes.c_void_p(waits.ctypes.data), ctypes.c_int64(patience), ctypes.c_uint64(seed),
+            *beats, ctypes.c_int64(patience), ctypes.c_uint64(seed),
             ctypes.c_uint32(valid), ctypes.c_uint32(ready), ctypes.c_int64(reset_after), ctypes.c_int32(len(counts)),
             ctypes.c_void_p(table.ctypes.data), ctypes.c_void_p(counts.ctypes.data),
         )  # fmt: skip
         if cycles < 0:
             return None
-        return Record(cycles, outputs, probes, *times, waits[: len(probes)], counts)
+        return Record(cycles, outputs, probes, *times, counts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -64,13 +63,6 @@ def call(tool: str, command: list[str], directory: Path, log: str | Path):
         errors = [line for line in lines if 'error' in line.lower()] or lines
         shown = ' '.join(errors[-LAST_LINES:]) or f'exit code {done.returncode}'
         raise ProjectError(f'{tool} failed: {shown} All of its output is in {path}')
-
-
-def write_whole(path: Path, text: str):
-    """Writes a file that is there when it is complete, and not before."""
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}.unfinished')
-    unfinished.write_text(text, encoding='utf-8')
-    unfinished.replace(path)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

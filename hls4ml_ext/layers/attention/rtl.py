@@ -7,7 +7,17 @@ from hls4ml.backends import FPGABackend
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.attention.node import ExactReluAttention, ExactSoftmaxAttention
 from hls4ml_ext.rtl.body import Body, Stream
-from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, rom_file, styles
+from hls4ml_ext.rtl.kernel import (
+    FIFO_LATENCY,
+    ROUND_TRIP,
+    RTLKernel,
+    adder_tree_latency,
+    depth,
+    implementation,
+    result_type,
+    rom_file,
+    styles,
+)
 
 CONTEXT_PIPELINE = 6
 """Cycles of ``ext_attention_context`` from a step to its contexts."""
@@ -49,7 +59,7 @@ class AttentionKernel(RTLKernel):
             'KEY_SHIFT': key_frac - x.frac, 'W_STORED': node.get_attr('stored_key_width'), **tables,
             'W_A': node.get_attr('logit_width'),
             **result_type(score_type(node), x.frac + key_frac + int(node.get_attr('logit_shift'))),
-            'IMPL': implementation(node.products[0]),
+            'IMPL': implementation([node.products[0]]),
             'DEPTH': 2 + -(-(self.score_pipeline(node) + ROUND_TRIP) // slices), 'VALUE_DEPTH': self.value_depth(node),
             'QUERY_STYLE': memories['queries'], 'KEY_STYLE': memories['keys'],
         }  # fmt: skip
@@ -61,7 +71,7 @@ class AttentionKernel(RTLKernel):
         return {
             'N': node.n_pixels, **shape(node), 'W_X': x.width, 'X_SIGNED': x.signed, 'W_W': weight.width,
             'W_SIGNED': weight.signed, 'W_A': node.get_attr('context_width'), **result_type(node.result_type, frac),
-            'IMPL': implementation(node.products[1]), 'DEPTH': depth(node, CONTEXT_PIPELINE),
+            'IMPL': implementation([node.products[1]]), 'DEPTH': depth(node, CONTEXT_PIPELINE),
             'VALUE_STYLE': memories['values'], 'SUM_STYLE': memories['sums'],
         }  # fmt: skip
 
@@ -74,7 +84,7 @@ class AttentionKernel(RTLKernel):
         """Cycles of ``ext_attention_scores`` from a step to its scores."""
         dims = int(node.get_attr('key_dim')) // int(node.get_attr('fold_dims'))
         position = {'none': 0, 'relative': 1, 'additive': 3}[node.get_attr('position')]
-        return 6 + position + ((dims - 1).bit_length() + 1) // 2
+        return 6 + position + adder_tree_latency(dims)
 
     def value_depth(self, node) -> int:
         """Places for values that come while contexts of the image before are still added up: images follow each other after
@@ -121,7 +131,7 @@ class SoftmaxAttentionKernel(AttentionKernel):
             'LANES': node.heads, 'LENGTH': node.n_pixels, 'W_X': x.width, 'X_SIGNED': x.signed, 'W_EXP': exp.width,
             'W_SUM': node.get_attr('sum_bits'), 'W_INDEX': node.get_attr('index_bits'), 'W_RECIPROCAL': reciprocal.width,
             'W_PRODUCT': node.get_attr('product_bits'), 'W_Y': weight.width, 'EXPS': rom_file(node, 'exp'),
-            'RECIPROCALS': rom_file(node, 'reciprocal'), 'IMPL': implementation(node.products[2]),
+            'RECIPROCALS': rom_file(node, 'reciprocal'), 'IMPL': implementation([node.products[2]]),
             'LOGIT_STYLE': memories['logits'], 'TERM_STYLE': memories['terms'], 'EXP_STYLE': memories['exp'],
             'RECIPROCAL_STYLE': memories['reciprocal'],
         }  # fmt: skip
@@ -153,11 +163,6 @@ def shape(node) -> dict:
 def steps(node) -> int:
     """Cycles of ``ext_attention_scores`` for an image."""
     return node.input_beats() + node.n_pixels**2 * node.reuse
-
-
-def implementation(products) -> str:
-    """The ``IMPL`` of ``ext_multiply``."""
-    return 'dsp' if products.uses_dsp else 'lut'
 
 
 def precision(text: str) -> FixedType:

@@ -7,7 +7,18 @@ from hls4ml_ext.layers.convolution.timing import WINDOW_LATENCY, Engine, interva
 from hls4ml_ext.layers.convolution.window import WINDOW
 from hls4ml_ext.layers.core.node import ExactLayer, positions
 from hls4ml_ext.rtl.body import Body, Stream, Verbatim
-from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, rom_file, style, styles
+from hls4ml_ext.rtl.kernel import (
+    FIFO_LATENCY,
+    ROUND_TRIP,
+    RTLKernel,
+    adder_tree_latency,
+    depth,
+    implementation,
+    result_type,
+    rom_file,
+    style,
+    styles,
+)
 
 TAPS_IN_FLIGHT = WINDOW_LATENCY + ROUND_TRIP + 1
 """Taps in this pipeline and in the FIFO behind it."""
@@ -141,7 +152,7 @@ class WeightedKernel(WindowKernel):
             'W_X': x.width, 'X_SIGNED': x.signed, 'W_W': weight.width, 'W_SIGNED': weight.signed,
             'PRODUCT_SHIFT': frac - product_frac, 'W_B': bias.width, 'B_SIGNED': bias.signed, 'BIAS_SHIFT': frac - bias.frac,
             'W_A': node.get_attr('acc_width'), **result_type(node.result_type, frac),
-            'IMPL': 'dsp' if any(p.uses_dsp for p in node.products) else 'lut',
+            'IMPL': implementation(node.products),
             'DEPTH': depth(node, self.pipeline(node), node.fold_in),
             'WEIGHTS': rom_file(node, 'weight'), 'BIASES': rom_file(node, 'bias'),
             'WEIGHT_STYLE': memories['weight'], 'BIAS_STYLE': memories['bias'],
@@ -153,8 +164,7 @@ class WeightedKernel(WindowKernel):
     @staticmethod
     def pipeline(node) -> int:
         """Cycles from a step to its outputs; see ``ext_matvec``."""
-        levels = (int(node.get_attr('simd')) - 1).bit_length()
-        return 6 + (levels + 1) // 2
+        return 6 + adder_tree_latency(int(node.get_attr('simd')))
 
 
 class MatrixKernel(WeightedKernel):
@@ -169,8 +179,7 @@ class MatrixKernel(WeightedKernel):
         """Whether two products share a DSP; see ``ext_multiply_pair``."""
         x, w = node.input_type(), node.weights['weight'].stored_type
         x_bits, w_bits = x.width + (not x.signed), w.width + (not w.signed)
-        dsp = any(p.uses_dsp for p in node.products)
-        return dsp and int(node.get_attr('pe')) > 1 and x_bits + 2 * w_bits + 1 <= 27
+        return implementation(node.products) == 'dsp' and int(node.get_attr('pe')) > 1 and x_bits + 2 * w_bits + 1 <= 27
 
     def parameters(self, node):
         memories = styles(node)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from hls4ml_ext.layers.normalization import tables
 from hls4ml_ext.layers.normalization.node import ExactLayerNorm
-from hls4ml_ext.rtl.kernel import FIFO_LATENCY, RTLKernel, depth, result_type, rom_file, styles
+from hls4ml_ext.rtl.kernel import (
+    FIFO_LATENCY,
+    RTLKernel,
+    adder_tree_latency,
+    depth,
+    implementation,
+    result_type,
+    rom_file,
+    styles,
+)
 
 NORMALIZE = 9
 """Cycles of ``ext_normalize``."""
@@ -12,8 +21,7 @@ NORMALIZE = 9
 
 def moments(node) -> int:
     """Cycles of ``ext_moments``."""
-    levels = (int(node.get_attr('simd')) - 1).bit_length()
-    return 9 + (levels + 1) // 2
+    return 9 + adder_tree_latency(int(node.get_attr('simd')))
 
 
 class LayerNormKernel(RTLKernel):
@@ -24,7 +32,7 @@ class LayerNormKernel(RTLKernel):
         table, gamma, beta = (node.weights[name] for name in ('table', 'gamma', 'beta'))
         scaled_frac = normal.frac + gamma.stored_type.frac
         frac = max(scaled_frac, beta.stored_type.frac)
-        impls = ['dsp' if p.uses_dsp else 'lut' for p in node.products]
+        impls = [implementation([p]) for p in node.products]
         memories = styles(node)
         parameters = {
             'SIMD': a['simd'], 'GROUPS': node.reuse, 'W_X': x.width, 'X_SIGNED': x.signed, 'OFFSET': a['offset'],

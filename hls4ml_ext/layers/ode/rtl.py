@@ -8,8 +8,18 @@ import numpy as np
 
 from hls4ml_ext.layers.core.schedule import Process, earliest, just_in_time, process_of
 from hls4ml_ext.layers.ode.node import ExactODEBlock
-from hls4ml_ext.rtl.body import Body, Stream, Verbatim
-from hls4ml_ext.rtl.kernel import FIFO_LATENCY, ROUND_TRIP, RTLKernel, depth, result_type, stream_of, style
+from hls4ml_ext.rtl.body import Verbatim
+from hls4ml_ext.rtl.kernel import (
+    FIFO_LATENCY,
+    ROUND_TRIP,
+    RTLKernel,
+    adder_tree_latency,
+    depth,
+    implementation,
+    result_type,
+    stream_of,
+    style,
+)
 
 READ_PIPELINE = 2
 """Cycles from the decision to read a word to the word."""
@@ -29,7 +39,7 @@ class ODEKernel(RTLKernel):
         sub = node.get_attr('dynamics')
         (tensor,), (slope,) = sub.graph.inputs, sub.graph.outputs
         slopes = body.stream(*stream_of(sub.graph.graph[slope], slope))
-        source = self._input_stream(node, body, tensor)
+        source = body.stream(sub.input.name, sub.lanes_in * node.state_type.width)
         states = source
         if node.get_attr('time_channel'):
             states = body.stream(f'{node.identifier}_state', node.lanes_out * node.state_type.width)
@@ -38,19 +48,12 @@ class ODEKernel(RTLKernel):
             body.engine('ext_ode_time', f'{node.identifier}_add_time', self._time_parameters(node), [states], [source])
         place_graph(sub.graph, body, {tensor: source}, {slope: slopes})
 
-    @staticmethod
-    def _input_stream(node, body: Body, tensor: str) -> Stream:
-        """The stream into the dynamics."""
-        sub = node.get_attr('dynamics')
-        return body.stream(sub.input.name, sub.lanes_in * node.state_type.width)
-
     def parameters(self, node) -> dict:
         state, slope, n = node.state_type, node.slope_type, int(node.get_attr('n_stages'))
         product_frac = slope.frac + int(node.get_attr('coefficient_frac'))
         frac = max(state.frac, product_frac)
         coefficients = [int(x) for row in node.get_attr('coefficients') for x in row]
         memories = {m.name: style(m) for m in node.memories}
-        result = node.result_type
         return {
             'WORDS': node.n_beats, 'LANES': node.lanes_out, 'N_STEPS': node.get_attr('n_steps'), 'N_STAGES': n,
             'W_Z': state.width, 'Z_SIGNED': state.signed, 'Z_SHIFT': frac - state.frac, 'Z_ROUNDING': state.rounding,
@@ -58,8 +61,8 @@ class ODEKernel(RTLKernel):
             'W_C': node.coefficient_width, 'COEFFICIENTS': packed(coefficients, 32),
             'SHIFTS': packed([node.is_shift(j) for j in range(n)], 1),
             'KEPT': packed([j in node.kept_slopes for j in range(n)], 1),
-            'IMPL': 'dsp' if any(p.uses_dsp for p in node.products) else 'lut', 'W_A': node.get_attr('acc_width'),
-            **result_type(result, state.frac),
+            'IMPL': implementation(node.products), 'W_A': node.get_attr('acc_width'),
+            **result_type(node.result_type, state.frac),
             'HELD_DEPTH': node.held_depth + READ_PIPELINE + ROUND_TRIP, 'INPUT_DEPTH': READ_PIPELINE + ROUND_TRIP + 1,
             'DEPTH': depth(node, self.pipeline(node)), 'STATE_STYLE': memories.get('x', memories.get('z', 'auto')),
             'KEPT_STYLE': memories.get('earlier', 'auto'),
@@ -68,7 +71,7 @@ class ODEKernel(RTLKernel):
     @staticmethod
     def pipeline(node) -> int:
         """Cycles from a slope to the result."""
-        return 7 + (int(node.get_attr('n_stages')).bit_length() + 1) // 2
+        return 7 + adder_tree_latency(int(node.get_attr('n_stages')) + 1)
 
     # ------------------------------------------------------------------ cycles
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hls4ml_ext.layers.convolution.rtl import WindowKernel, place_window
 from hls4ml_ext.layers.core.node import positions
 from hls4ml_ext.layers.pooling.node import ExactGlobalPooling2D, ExactPooling2D
-from hls4ml_ext.rtl.kernel import FIFO_LATENCY, RTLKernel, depth, result_type
+from hls4ml_ext.rtl.kernel import FIFO_LATENCY, RTLKernel, depth, implementation, result_type
 
 
 def pipeline(node) -> int:
@@ -25,7 +25,7 @@ def pool_parameters(node, taps: int, groups: int) -> dict:
     return {
         'LANES': node.lanes_out, 'TAPS': taps, 'GROUPS': groups, 'OP': node.get_attr('op'), 'W_X': x.width,
         'X_SIGNED': x.signed, 'W_S': node.get_attr('sum_width'), 'SCALE': node.get_attr('scale'),
-        **result_type(node.result_type, frac), 'IMPL': 'dsp' if any(p.uses_dsp for p in node.products) else 'lut',
+        **result_type(node.result_type, frac), 'IMPL': implementation(node.products),
         'DEPTH': depth(node, pipeline(node), taps if groups == 1 else 1),
     }  # fmt: skip
 
