@@ -43,17 +43,37 @@ class Verbatim(str):
     """The value of a parameter as it is written, not a string."""
 
 
+@dataclass(frozen=True)
+class Instance:
+    """An instance of a module.
+
+    Attributes:
+        module: Its name.
+        name: That of the instance.
+        parameters: Name -> value, as :meth:`Body.engine` was given them.
+    """
+
+    module: str
+    name: str
+    parameters: dict
+
+
 @dataclass
 class Body:
     """Collects what stands in a module.
 
     Attributes:
         lines: Of SystemVerilog.
-        sources: The modules that are used.
+        instances: The instances of other modules, in order.
     """
 
     lines: list[str] = field(default_factory=list)
-    sources: set[str] = field(default_factory=set)
+    instances: list[Instance] = field(default_factory=list)
+
+    @property
+    def sources(self) -> set[str]:
+        """The modules that are used."""
+        return {instance.module for instance in self.instances}
 
     def stream(self, name: str, width: int) -> Stream:
         """Declares a stream."""
@@ -84,7 +104,7 @@ class Body:
         Args:
             signals: The connections of its other ports.
         """
-        self.sources.add(module)
+        self.instances.append(Instance(module, name, parameters))
         values = [f'.{key}({parameter(value)})' for key, value in parameters.items()]
         self.lines += [f'{module} #(', *wrapped(values), f') {name} (', *wrapped(['.clk', '.rst', *signals]), ');']
 
