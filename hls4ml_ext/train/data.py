@@ -30,6 +30,10 @@ CIFAR10_REMEDY = (
 STL10_CLASSES = ('airplane', 'bird', 'car', 'cat', 'deer', 'dog', 'horse', 'monkey', 'ship', 'truck')
 
 
+BUDGET_SEED = 500
+"""Draws the images of a label budget, the same ones for all trainings."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A data set.
@@ -73,11 +77,90 @@ def load(section: Section, seed: int) -> Dataset:
         ProjectError: if a file doesn't hold what it should.
     """
     loaders = {Digits: digits, Cifar10: cifar10, Stl10: stl10, Folder: folder, Npz: npz, Stl10Smoke: stl10_smoke}
-    data = _limited(loaders[type(section)](section, seed), section, seed)
+    data = _limited(_budgeted(loaders[type(section)](section, seed), section), section, seed)
     # bytes until here: a quarter of the memory
     return replace(
         data, **{key: from_uint8(x) for key in ('x_train', 'x_test') if (x := getattr(data, key)).dtype == np.uint8}
     )
+
+
+def label_budget(labels: np.ndarray, per_class: int, seed: int = BUDGET_SEED) -> np.ndarray:
+    """Numbers of images, increasing: so many of each class.
+
+    Args:
+        labels: (n,) integers.
+        per_class: How many of each.
+        seed: Of the choice. A smaller budget of the same seed is a part of a larger one.
+
+    Raises:
+        ValueError: naming the class, if there are fewer of it.
+
+    Example::
+
+        np.savetxt('indices.txt', label_budget(y_train, 500), fmt='%d')
+    """
+    rng, chosen = np.random.default_rng(seed), []
+    for label in np.unique(labels):
+        of_class = rng.permutation(np.flatnonzero(labels == label))
+        if len(of_class) < per_class:
+            raise ValueError(f'class {label} has only {len(of_class)} training images')
+        chosen.append(of_class[:per_class])
+    return np.sort(np.concatenate(chosen))
+
+
+def read_indices(path: Path, n: int) -> np.ndarray:
+    """Numbers of images from a text file, for `n` images; see :class:`~hls4ml_ext.train.sources.Source`.
+
+    Raises:
+        ProjectError: if it isn't such a file, or names images twice or that aren't there.
+    """
+    where = f"data.train_indices: '{path}'"
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise ProjectError(f'{where} cannot be read: {e}') from None
+    numbers: list[int] = []
+    for i, line in enumerate(lines, 1):
+        text = line.split('#')[0].strip()
+        if not text:
+            continue
+        if not text.isdecimal():
+            raise ProjectError(f'{where}, line {i}: {text!r} is not the number of an image. Write one number a line, from 0')
+        if int(text) >= n:
+            raise ProjectError(
+                f'{where}, line {i}: there is no training image {text}; the data has {n}, from 0 to {n - 1}. Use a list '
+                'that was made for this data'
+            )
+        numbers.append(int(text))
+    if not numbers:
+        raise ProjectError(f'{where} names no image')
+    indices, counts = np.unique(numbers, return_counts=True)
+    if counts.max() > 1:
+        raise ProjectError(f'{where} names image {indices[counts.argmax()]} {counts.max()} times. Name each image once')
+    return np.asarray(numbers)
+
+
+def _budgeted(data: Dataset, section: Source) -> Dataset:
+    """A data set with the training images of its label budget."""
+    if section.train_per_class:
+        if data.y_train is None:
+            raise ProjectError(f'data.train_per_class: the training images of {data.name} have no labels. Leave it out')
+        try:
+            chosen = label_budget(data.y_train, section.train_per_class)
+        except ValueError as e:
+            raise ProjectError(
+                f'data.train_per_class: {section.train_per_class} images a class are wanted, and {e}'
+            ) from None
+    elif section.train_indices:
+        chosen = read_indices(section.train_indices, len(data.x_train))
+        missing = () if data.y_train is None else np.setdiff1d(data.y_train, data.y_train[chosen])
+        if len(missing):
+            raise ProjectError(f"data.train_indices: '{section.train_indices}' names no image of class {missing[0]}")
+    else:
+        return data
+    labels = None if data.y_train is None else data.y_train[chosen]
+    name = f'{data.name} ({len(chosen):,} of {len(data.x_train):,} training images)'
+    return replace(data, name=name, x_train=data.x_train[chosen], y_train=labels)
 
 
 def _limited(data: Dataset, section: Source, seed: int) -> Dataset:

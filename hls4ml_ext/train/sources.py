@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hls4ml_ext.models.knobs import Count, Section
 
@@ -53,10 +53,27 @@ class Source(Section):
     Attributes:
         limit: Use only so many test images, the first ones.
         train_limit: Use only so many training images, for quick tries: the first ones after a shuffle with the seed.
+        train_per_class: Use only so many training images of each class, a label budget: those that the seed of the budget
+            draws, whatever the seed of the training.
+        train_indices: Or use only the training images whose numbers are in this text file, from 0, one a line; what follows
+            a ``#`` is a comment.
     """
 
     limit: Count | None = None
     train_limit: Count | None = None
+    train_per_class: Count | None = None
+    train_indices: Path | None = None
+
+    @field_validator('train_indices')
+    @classmethod
+    def _is_file(cls, path, info: ValidationInfo):
+        return path and existing_file(path, info)
+
+    @model_validator(mode='after')
+    def _one_budget(self):
+        if self.train_per_class and self.train_indices:
+            raise ValueError('train_indices: train_per_class is given as well. Leave one out')
+        return self
 
 
 class Digits(Source):

@@ -1,5 +1,6 @@
 """Data sets."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import hls4ml_ext.train.data
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.quantizers import activation_type, resolve
-from hls4ml_ext.train.data import Dataset, from_uint8, load
+from hls4ml_ext.train.data import Dataset, from_uint8, label_budget, load
 from hls4ml_ext.train.sources import SOURCES, Digits, Npz, Stl10Smoke
 
 
@@ -105,6 +106,51 @@ def test_train_limit_draws_with_the_seed():
     known = {(image.tobytes(), label) for image, label in zip(whole.x_train, whole.y_train)}
     assert all((image.tobytes(), label) in known for image, label in zip(few.x_train, few.y_train))
     assert len(load(Digits(train_limit=10**6), 0).x_train) == 1347
+
+
+def test_label_budget():
+    """So many images of each class, the same ones for every seed of the training."""
+    few, fewer, other = (load(Digits(train_per_class=n), seed) for n, seed in ((20, 0), (5, 0), (20, 1)))
+    assert (np.bincount(few.y_train) == 20).all() and (np.bincount(fewer.y_train) == 5).all()
+    assert few.name == 'digits (200 of 1,347 training images)'
+    images = {image.tobytes() for image in few.x_train}
+    assert len(images) == 200 and {image.tobytes() for image in fewer.x_train} <= images
+    whole = load(Digits(), 1)  # the split is another one
+    assert (other.x_train == whole.x_train[label_budget(whole.y_train, 20)]).all()
+
+
+def test_training_images_of_a_list(tmp_path):
+    whole, file = load(Digits(), 0), tmp_path / 'indices.txt'
+    indices = label_budget(whole.y_train, 7)[::-1]
+    np.savetxt(file, indices, fmt='%d', header='digits')
+    data = load(Digits(train_indices=file), 0)
+    assert (data.x_train == whole.x_train[indices]).all() and (data.y_train == whole.y_train[indices]).all()
+    assert (data.x_test == whole.x_test).all()
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('0\n1347\n', 'line 2: there is no training image 1347; the data has 1347, from 0 to 1346'),
+        ('0\n-1\n', "line 2: '-1' is not the number of an image"),
+        ('# none\n', 'names no image'),
+        ('5\n3\n5\n', 'names image 5 2 times'),
+        ('5\n', 'names no image of class'),
+        (b'\xff\xfe', 'cannot be read'),
+    ],
+)
+def test_lists_that_do_not_match(text, message, tmp_path):
+    file = tmp_path / 'indices.txt'
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ProjectError, match=re.escape(message)):
+        load(Digits(train_indices=file), 0)
+
+
+def test_budgets_that_are_too_large():
+    with pytest.raises(ProjectError, match='1000 images a class are wanted, and class 0 has only 1'):
+        load(Digits(train_per_class=1000), 0)
+    with pytest.raises(ProjectError, match='have no labels'):
+        load(Stl10Smoke(crops=3, train_per_class=1), 0)
 
 
 def test_limits_of_unlabelled_images():
