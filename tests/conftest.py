@@ -19,6 +19,7 @@ hypothesis.settings.load_profile('tests')
 def pytest_addoption(parser):
     parser.addoption('--networks', type=int, default=96, help='number of random networks to test')
     parser.addoption('--rtl-networks', type=int, default=24, help='number of random networks to test in RTL')
+    parser.addoption('--fifo-networks', type=int, default=12, help='number of random networks whose FIFOs to test')
     parser.addoption('--networks-seed', type=int, default=None, help='draw other random networks than CI does')
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hls4ml.model.optimizer import ModelOptimizerPass
 
 from hls4ml_ext.layers.core import ExactLayer
-from hls4ml_ext.layers.core.schedule import fifo_depths, processes_of
+from hls4ml_ext.layers.core.schedule import connected, fifo_depths, processes_of
 from hls4ml_ext.passes.lanes import is_inner
 
 
@@ -38,6 +38,16 @@ class FifoDepths(ModelOptimizerPass):
 def depths_of(model) -> dict[str, int]:
     """Tensor name -> depth of its FIFO, in beats."""
     processes = processes_of(model)
-    # The dynamics of an ODE block begins its next evaluation when it is done with the last.
-    period = None if is_inner(model) else max(process.period for process in processes)
-    return fifo_depths(processes, model.outputs, period)
+    if is_inner(model):  # it begins its next evaluation when it is done with the last
+        return fifo_depths(processes, model.outputs)
+    depths = {}
+    for part in connected(processes):
+        members = [processes[i] for i in part]
+        depths |= fifo_depths(members, outputs_of(model, members), max(process.period for process in members))
+    return depths
+
+
+def outputs_of(model, processes) -> list[str]:
+    """The outputs of a model that come from these processes."""
+    given = {name for process in processes for name in process.outputs}
+    return [name for name in model.outputs if name in given]

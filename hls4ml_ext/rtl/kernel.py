@@ -62,6 +62,10 @@ class RTLKernel:
         # A process gives a beat when the next one can take it: the cycle of the work is not in its depth.
         return replace(process_of(node), interval=pace, depths=(*fronts, pipeline - 1 - pace + work))
 
+    def ahead(self, node) -> int:
+        """Input beats of the next image that the last results of an image wait for, once the next image has begun."""
+        return 0
+
     def cycles(self, node) -> int:
         """Cycles of work for one image; the node's own formula, where the engine keeps to it."""
         return node.cycles

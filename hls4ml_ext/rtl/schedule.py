@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import ceil
 
 from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.schedule import connected, processes_of
 from hls4ml_ext.layers.core.schedule import fifo_depths as depths_for
-from hls4ml_ext.layers.core.schedule import processes_of
-from hls4ml_ext.passes.fifo_depths import depths_of
+from hls4ml_ext.passes.fifo_depths import depths_of, outputs_of
 from hls4ml_ext.passes.lanes import is_inner
 
 
@@ -22,16 +22,59 @@ def fifo_depths(model) -> dict[str, int]:
     """
     from hls4ml_ext.registry import rtl_kernel_of
 
-    nodes = model.get_layers()
+    nodes = list(model.get_layers())
     kernels = [rtl_kernel_of(node) if isinstance(node, ExactLayer) else None for node in nodes]
     if any(k is None and isinstance(node, ExactLayer) for node, k in zip(nodes, kernels)):
         return depths_of(model)  # a layer without RTL is refused elsewhere
     if is_inner(model):
         return {**depths_of(model), **around_whole_images(nodes)}
-    known = dict(zip(nodes, kernels))
-    processes = [known[node].process(node) if known[node] else process for node, process in zip(nodes, processes_of(model))]
-    period = max(ceil(kernel.interval(node)) for node, kernel in known.items() if kernel)
-    return depths_for(processes, model.outputs, period, stalls=False)
+    processes = [
+        kernel.process(node) if kernel else process for node, kernel, process in zip(nodes, kernels, processes_of(model))
+    ]
+    depths = {}
+    for part in connected(processes):
+        members = [processes[i] for i in part]
+        period = max((ceil(kernels[i].interval(nodes[i])) for i in part if kernels[i]), default=1)
+        depths |= depths_for(members, outputs_of(model, members), period, stalls=False)
+    for tensor, beats in ahead_of_forks(nodes).items():
+        depths[tensor] += beats
+    return depths
+
+
+def ahead_of_forks(nodes) -> dict[str, int]:
+    """The streams behind a fork that must take more beats than the schedule gives them, for the other streams to go on.
+
+    The last windows of an image may be completed by the first pixels of the next (see ``ext_window_parallel``). An engine
+    that needs the whole image waits for them, and so does the end of the fork, where the other path has all of this image
+    already: there must be room on it for these pixels, or nobody ever moves again.
+
+    Returns:
+        Tensor name -> beats.
+    """
+    from hls4ml_ext.registry import rtl_kernel_of
+
+    # From the outputs backwards: the nodes behind a tensor, and the beats of the next images that are needed for this one to
+    # reach the last engine behind it that needs a whole image; None if there is none.
+    behind: dict[str, set] = {}
+    needed: dict[str, int | None] = {}
+    more: dict[str, int] = {}
+    for node in reversed(nodes):
+        after = set().union(*(behind.get(tensor, set()) for tensor in node.outputs))
+        wanted = [needed[tensor] for tensor in node.outputs if needed.get(tensor) is not None]
+        for tensor in node.outputs if len(node.outputs) > 1 else ():
+            others = [t for t in node.outputs if t != tensor and needed.get(t) and behind[t] & behind.get(tensor, set())]
+            more[tensor] = max((needed[t] for t in others), default=0)
+        if not isinstance(node, ExactLayer):
+            continue
+        ahead = rtl_kernel_of(node).ahead(node)
+        for i, tensor in enumerate(node.inputs):
+            last, beats = node.last_input_of(i), node.input_beats(i)
+            behind[tensor] = after | {node}
+            needed[tensor] = 0 if node.n_pixels > 1 and last[0] >= beats - 1 else None
+            if wanted:
+                images, rest = divmod(max(wanted), node.n_beats)
+                needed[tensor] = images * beats + max(ahead, int(last[rest - 1]) + 1 if rest else 0)
+    return more
 
 
 def around_whole_images(nodes) -> dict[str, int]:

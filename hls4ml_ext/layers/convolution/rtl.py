@@ -120,6 +120,12 @@ class WindowKernel(RTLKernel):
         """How often the taps of a pixel are used again."""
         return 0
 
+    def ahead(self, node):
+        window = node.window
+        if window.kind != 'parallel' or not may_overlap(node):
+            return 0
+        return max(window.n_positions - window.in_height * window.in_width, 0) * window.groups
+
     def cycles(self, node):
         return last_steps(self.engine(node))[0] + 1 - self.window_latency(node)
 

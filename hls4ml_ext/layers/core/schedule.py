@@ -173,6 +173,18 @@ def process_of(node: ExactLayer) -> Process:
     )
 
 
+def connected(processes: list[Process]) -> list[list[int]]:
+    """The parts of a graph that have nothing in common, as the numbers of their processes, in order."""
+    parts: list[tuple[set[str], list[int]]] = []
+    for number, process in enumerate(processes):
+        streams, members = {*process.inputs, *process.outputs}, [number]
+        for part in [part for part in parts if part[0] & streams]:
+            parts.remove(part)
+            streams, members = streams | part[0], part[1] + members
+        parts.append((streams, members))
+    return [sorted(members) for _, members in parts]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Schedules
 # ---------------------------------------------------------------------------------------------------------------------

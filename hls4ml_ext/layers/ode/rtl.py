@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hls4ml_ext.layers.core.schedule import Process, earliest, just_in_time, process_of
+from hls4ml_ext.layers.core.schedule import Process, earliest, fifo_depths, just_in_time, process_of
 from hls4ml_ext.layers.ode.node import ExactODEBlock
 from hls4ml_ext.rtl.body import Verbatim
 from hls4ml_ext.rtl.kernel import (
@@ -63,7 +63,7 @@ class ODEKernel(RTLKernel):
             'KEPT': packed([j in node.kept_slopes for j in range(n)], 1),
             'IMPL': implementation(node.products), 'W_A': node.get_attr('acc_width'),
             **result_type(node.result_type, state.frac),
-            'HELD_DEPTH': node.held_depth + READ_PIPELINE + ROUND_TRIP, 'INPUT_DEPTH': READ_PIPELINE + ROUND_TRIP + 1,
+            'HELD_DEPTH': self.held_depth(node) + READ_PIPELINE + ROUND_TRIP, 'INPUT_DEPTH': READ_PIPELINE + ROUND_TRIP + 1,
             'DEPTH': depth(node, self.pipeline(node)), 'STATE_STYLE': memories.get('x', memories.get('z', 'auto')),
             'KEPT_STYLE': memories.get('earlier', 'auto'),
         }  # fmt: skip
@@ -72,6 +72,13 @@ class ODEKernel(RTLKernel):
     def pipeline(node) -> int:
         """Cycles from a slope to the result."""
         return 7 + adder_tree_latency(int(node.get_attr('n_stages')) + 1)
+
+    def held_depth(self, node) -> int:
+        """Words of the state that wait for their slopes: of one evaluation at most, or, if there is only one, also those of
+        the images behind it, which nothing keeps from coming in."""
+        if node.evaluations > 1:
+            return node.held_depth
+        return max(fifo_depths(self.processes(node), ['next'], self.period(node), stalls=False)['held'], node.held_depth)
 
     # ------------------------------------------------------------------ cycles
 
