@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from hls4ml_ext.layers.core.node import ExactLayer
-from hls4ml_ext.layers.core.schedule import connected, processes_of
+from hls4ml_ext.layers.core.schedule import Process, connected, processes_of
 from hls4ml_ext.layers.core.schedule import fifo_depths as depths_for
 from hls4ml_ext.passes.fifo_depths import depths_of, outputs_of
 from hls4ml_ext.passes.lanes import is_inner
@@ -20,17 +20,13 @@ def fifo_depths(model) -> dict[str, int]:
     Returns:
         Tensor name -> depth, in beats.
     """
-    from hls4ml_ext.registry import rtl_kernel_of
-
     nodes = list(model.get_layers())
-    kernels = [rtl_kernel_of(node) if isinstance(node, ExactLayer) else None for node in nodes]
+    kernels = kernels_of(nodes)
     if any(k is None and isinstance(node, ExactLayer) for node, k in zip(nodes, kernels)):
         return depths_of(model)  # a layer without RTL is refused elsewhere
     if is_inner(model):
         return {**depths_of(model), **around_whole_images(nodes)}
-    processes = [
-        kernel.process(node) if kernel else process for node, kernel, process in zip(nodes, kernels, processes_of(model))
-    ]
+    processes = timed_processes(model)
     depths = {}
     for part in connected(processes):
         members = [processes[i] for i in part]
@@ -39,6 +35,22 @@ def fifo_depths(model) -> dict[str, int]:
     for tensor, beats in ahead_of_forks(nodes).items():
         depths[tensor] += beats
     return depths
+
+
+def kernels_of(nodes) -> list:
+    """The RTL kernel of each node; None for inputs, and layers that have none."""
+    from hls4ml_ext.registry import rtl_kernel_of
+
+    return [rtl_kernel_of(node) if isinstance(node, ExactLayer) else None for node in nodes]
+
+
+def timed_processes(model) -> list[Process]:
+    """The processes of a graph with the timing of its engines."""
+    nodes = list(model.get_layers())
+    return [
+        kernel.process(node) if kernel else process
+        for node, kernel, process in zip(nodes, kernels_of(nodes), processes_of(model))
+    ]
 
 
 def ahead_of_forks(nodes) -> dict[str, int]:

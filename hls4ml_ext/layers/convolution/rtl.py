@@ -210,6 +210,9 @@ class DenseKernel(MatrixKernel):
     def taps(self, node, body, source):
         return source
 
+    def ahead(self, node):
+        return 0
+
     def cycles(self, node):
         return node.cycles
 
