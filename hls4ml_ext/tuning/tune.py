@@ -35,6 +35,10 @@ STEP = 1.01
 """From one interval that is tried to the next."""
 
 
+LUT_PER_PRODUCT = 45
+"""About what a product and all that comes with it takes; only where the search begins depends on it."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A folding, and what it costs.
@@ -279,12 +283,34 @@ class Search:
             slot.slack = 1.0
 
     def _first(self, possible) -> int:
-        """The number of the smallest interval that is possible."""
-        low, high = 0, len(self.intervals)
+        """The number of the smallest interval that is possible, looked for around the one that multipliers alone suggest."""
+        last = len(self.intervals)
+        at = min(int(np.searchsorted(self.intervals, self._guess())), last - 1)
+        low, high, step = 0, last, 8
+        if possible(self.intervals[at]):
+            high = at
+            while at > 0 and possible(self.intervals[max(at - step, 0)]):
+                high = at = max(at - step, 0)
+                step *= 2
+            low = max(at - step, -1) + 1 if at else 0
+        else:
+            low = at + 1
+            while at < last - 1 and not possible(self.intervals[min(at + step, last - 1)]):
+                at = min(at + step, last - 1)
+                low = at + 1
+                step *= 2
+            high = min(at + step, last)
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if possible(self.intervals[middle]) else (middle + 1, high)
         return low
+
+    def _guess(self) -> float:
+        """The interval at which multipliers in LUTs fill the share of the device."""
+        macs = sum(
+            slot.evaluations * slot.node.macs for slot in self.choices.slots if not isinstance(slot.node, ExactODEBlock)
+        )
+        return macs * LUT_PER_PRODUCT / (self.share * self.available['LUT'])
 
     def _limit(self, others: Resources) -> dict[str, float]:
         """What is left for the layers that can be folded."""
