@@ -1,0 +1,134 @@
+"""Which engine is busy when, from counted cycles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hls4ml_ext.report.plots.style import GREY, headed, legend, nonempty, picture
+
+IMAGES = ('#0b4f8a', '#5aa5dd')
+"""Of an engine at work, for images in turn."""
+
+STALLED, STARVED = '#f0b45c', '#ececec'
+ROW = 0.2
+"""Inches of an engine."""
+
+
+def timeline(found: dict, path, clock_period: float | None = None) -> Path:
+    """A row for each engine: how much of the time it is busy, stalled and starved, from the left to the right.
+
+    An engine that is busy has one of two colours, which change with the image that it works on.
+
+    Args:
+        found: A :class:`hls4ml_ext.rtl.cycles.Timeline`, as a dictionary.
+        path: The PNG to write.
+        clock_period: In ns; with it there is a second scale, in time.
+
+    Returns:
+        The path.
+
+    Raises:
+        ProjectError: if there is no engine, or no part of a run.
+    """
+    from matplotlib.patches import Patch
+
+    engines = [engine for engine in found['engines'] if engine['busy']]
+    nonempty(engines, 'timeline')
+    n_images, width = len(found['ends']), found['bin_cycles']
+    edges = np.minimum(np.arange(len(engines[0]['busy']) + 1) * width, found['ends'][-1] + 1)
+    rows, places = _rows(engines)
+    with picture(path, 8.4, 1.35 + ROW * rows) as (fig, ax):
+        for engine, y in zip(engines, places):
+            _draw(ax, engine, y, edges, n_images)
+        for end in found['ends']:
+            ax.axvline(end + 1, color='#222222', lw=0.7, ls=(0, (2, 2)), zorder=4)
+        for number, end in enumerate(found['ends'], 1):
+            if number in (1, n_images) or n_images <= 12:
+                ax.annotate(str(number), (end + 1, 1), (0, 2), xycoords=('data', 'axes fraction'),
+                            textcoords='offset points', ha='center', fontsize=8)  # fmt: skip
+        _name(ax, engines, places)
+        ax.set(xlim=(0, edges[-1]), ylim=(rows - 0.4, -0.6))
+        ax.xaxis.set_major_formatter(lambda value, _: f'{value:,.0f}')
+        ax.set_xlabel('clock cycles')
+        ax.spines[:].set_visible(False)
+        ax.tick_params(axis='y', length=0)
+        if clock_period:
+            scale = clock_period / 1000
+            time = ax.secondary_xaxis(-0.62 / (ROW * rows), functions=(lambda c: c * scale, lambda t: t / scale))
+            time.set_xlabel(f'µs at {1000 / clock_period:g} MHz')
+            time.spines[:].set_visible(False)
+        handles = [
+            Patch(color=IMAGES[0], label='busy (shades: one image, the next)'),
+            Patch(color=STALLED, label='stalled: nobody takes its beats'),
+            Patch(color=STARVED, label='starved: no beats to take'),
+        ]
+        legend(fig, handles)
+        headed(fig, _title(found, engines))
+        fig.text(0.99, 0.995, 'dashed: an image is done', ha='right', va='top', fontsize=8, color=GREY)
+    return Path(path)
+
+
+def _rows(engines) -> tuple[float, list[float]]:
+    """How many rows there are, and the row of each engine; there is a gap where a block begins or ends."""
+    y, places, before = 0.0, [], None
+    for engine in engines:
+        group = engine['blocks'][0] if engine['blocks'] else None
+        first = group is None and any(other['blocks'][:1] == [engine['name']] for other in map(_plain, engines))
+        if places and (first or (group is None and before is not None)):
+            y += 0.45
+        places.append(y)
+        y += 1
+        before = engine['name'] if first else group
+    return y, places
+
+
+def _plain(engine) -> dict:
+    return {**engine, 'blocks': list(engine['blocks'])}
+
+
+def _draw(ax, engine, y, edges, n_images):
+    """Bars of one row; the busy part is at the bottom of each."""
+    spans = np.maximum(np.diff(edges), 1)
+    busy, stalled = (np.array(engine[key]) / spans for key in ('busy', 'stalled'))
+    beats = np.array(engine['beats'])
+    before = np.concatenate([[0], np.cumsum(beats)[:-1]])
+    image = np.minimum(before * n_images // max(int(beats.sum()), 1), n_images - 1)
+    base = y + 0.42
+    ax.fill_between([edges[0], edges[-1]], base - 0.84, base, color=STARVED, lw=0, zorder=1)
+    top = base - 0.84 * busy
+    for parity, colour in enumerate(IMAGES):
+        shown = image % 2 == parity
+        ax.bar(edges[:-1][shown], -0.84 * busy[shown], spans[shown], base, align='edge', color=colour, lw=0, zorder=2)
+    ax.bar(edges[:-1], -0.84 * stalled, spans, top, align='edge', color=STALLED, lw=0, zorder=2)
+
+
+def _name(ax, engines, places):
+    """Names at the left, those inside of a block under its name; the share of busy cycles at the right."""
+    names = []
+    for engine in engines:
+        block = engine['blocks'][-1] if engine['blocks'] else ''
+        names.append('   ' * len(engine['blocks']) + engine['name'].removeprefix(f'{block}.'))
+    ax.set_yticks(places, names, fontsize=8)
+    for label in ax.get_yticklabels():
+        label.set_horizontalalignment('left')
+    fig = ax.figure
+    fig.draw_without_rendering()
+    renderer = fig.canvas.get_renderer()
+    widest = max(label.get_window_extent(renderer).width for label in ax.get_yticklabels())
+    ax.tick_params(axis='y', pad=widest * 72 / fig.dpi + 4)
+    right = ax.secondary_yaxis('right')
+    totals = [sum(engine['busy']) / max(sum(map(sum, (engine[k] for k in ('busy', 'starved', 'stalled')))), 1)
+              for engine in engines]  # fmt: skip
+    right.set_yticks(places, [f'{share:.0%}' for share in totals], fontsize=8)
+    right.tick_params(axis='y', length=0)
+    right.spines[:].set_visible(False)
+
+
+def _title(found, engines) -> str:
+    """How long the images took, and who was busy most."""
+    most = max(engines, key=lambda engine: sum(engine['busy']))
+    n = len(found['ends'])
+    share = sum(most['busy']) / (found['ends'][-1] + 1)
+    return f'{n} images in {found["ends"][-1] + 1:,} cycles; {most["name"]} is busy in {share:.0%} of them'
