@@ -2,7 +2,7 @@
 
 A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json``, ``training.csv`` and
 ``curves.png`` (how it was trained), ``float.keras`` (before quantization), ``training/`` (checkpoints, to resume), ``hls/``
-(the HLS project), ``results.json`` and ``evaluation.json``. One run at a time can use it.
+(the HLS project), ``results.json``, ``timeline.json`` and ``evaluation.json``. One run at a time can use it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ from hls4ml_ext.shipped import project_name
 
 COUNTED = 8
 """Images whose cycles are counted; they do not depend on the image."""
+
+BINS = 512
+"""Parts of a run, at most, for which it is known what each engine does."""
+
+TIMELINE = 'timeline.json'
+"""What each engine does when: a :class:`hls4ml_ext.rtl.cycles.Timeline`."""
 
 MARK = '.hls4ml-ext-run'
 """The file by which a directory is known to be a run's."""
@@ -238,7 +244,7 @@ class Run:
         return self._results(hls_model, data, expected, outputs, compared)
 
     def count_cycles(self, hls_model) -> dict:
-        """Counts the cycles of the RTL on some test images.
+        """Counts the cycles of the RTL on some test images; what each engine does when goes into ``timeline.json``.
 
         Returns:
             dict: for ``results.json``: latency, interval, images_per_second, and what each engine did.
@@ -246,10 +252,12 @@ class Run:
         import hls4ml_ext
 
         with self.reporter.step('cycles', detail=f'of {COUNTED} images') as step:
-            cycles = hls4ml_ext.measure_cycles(hls_model, self.load_data().x_test[:COUNTED])
+            cycles = hls4ml_ext.measure_cycles(hls_model, self.load_data().x_test[:COUNTED], bins=BINS)
             per_second = cycles.images_per_second(self.project.hls.clock_period)
             step.show(f'{cycles.interval:,} an image, {cycles.latency:,} from first to last')
-        return {**asdict(cycles), 'images_per_second': per_second}
+        counted = asdict(cycles)
+        write_json(self.directory / TIMELINE, counted.pop('timeline'), indent=None)
+        return {**counted, 'images_per_second': per_second}
 
     def build(self, hls_model) -> dict:
         """Synthesizes the RTL, and makes a bitstream where there is an open flow; see ``build`` of an RTL model.

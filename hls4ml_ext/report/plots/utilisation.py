@@ -18,8 +18,8 @@ def utilisation(layers: list[dict], available: dict, path, board: str, measured:
     """A panel for each resource: the layers one behind the other, as shares of the device, up to the total.
 
     Args:
-        layers: For each layer ``name`` and counts of LUT, FF, BRAM_18K, DSP and URAM; some may be missing. They add up to the
-            network: what is inside of another layer is either a row of its own or counted by that, not both.
+        layers: For each layer ``name`` and counts of LUT, FF, BRAM_18K, DSP and URAM; some may be missing. They add up to
+            the network: what is inside of another layer is either a row of its own or counted by that, not both.
         available: What the device has of each.
         path: The PNG to write.
         board: Name of the device.
