@@ -25,6 +25,7 @@ _NAMES = {
     'simulate': 'simulation',
     'compare': 'comparison',
     'measure_cycles': 'rtl.cycles',
+    'estimate': 'estimation',
     'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',

@@ -48,6 +48,11 @@ Steps = Annotated[
     typer.Option('--steps', '-n', min=1, max=256, help='Evaluate with N steps in every ODE block, too.', show_default=False),
 ]
 
+Device = Annotated[
+    str | None,
+    typer.Option('--device', '-d', metavar='NAME', help='The FPGA; that of the project if not given.', show_default=False),
+]
+
 BACKENDS = ('tensorflow', 'jax', 'torch')
 
 WRONG, REFUSED, INTERRUPTED = 1, 2, 130
@@ -190,6 +195,26 @@ def convert(project: ProjectFile, output: Output = None):
         a_run.reporter.print(tables.layer_table(layers, total, a_run.reporter.console.width))
         a_run.reporter.print(f'[bold]memories, DSPs[/]  {tables.usage(total, a_run.project.hls.part)}\n')
         a_run.reporter.written(a_run.directory / 'hls')
+
+
+@command
+def estimate(
+    project: ProjectFile,
+    output: Output = None,
+    device: Device = None,
+    json_file: Annotated[
+        Path | None, typer.Option('--json', metavar='FILE', help='Write it as JSON, too.', show_default=False)
+    ] = None,
+):
+    """What the network takes of an FPGA, how fast it is there, and what limits both: in seconds, without any tool."""
+    with prepared(project, output, compiler=False) as a_run:
+        found = a_run.estimate(a_run.any_model(), device)
+        a_run.reporter.print(found.table(a_run.reporter.console.width))
+        if json_file:
+            from hls4ml_ext.files import write_json
+
+            write_json(json_file, found.to_dict())
+            a_run.reporter.written(json_file)
 
 
 @command

@@ -160,6 +160,38 @@ class Run:
         with self.reporter.step('load', detail=str(self.model_file)):
             return load_keras_file(self.model_file, f'Train it again: {self._training_command} --retrain')
 
+    def any_model(self):
+        """The trained model of this run if there is one, else the model as it is before training: its hardware is the same.
+
+        Returns:
+            keras.Model: without batch normalization, ready for conversion.
+        """
+        from hls4ml_ext.train.quantization import folded
+        from hls4ml_ext.train.training import Trainer
+
+        if self._trained():
+            return self.load_model()
+        if isinstance(self.project.model, ModelFile):
+            return self._import_model()
+        data, bits = self.load_data(), self.project.quantization
+        with self.reporter.step('build', detail='untrained') as step:
+            model = folded(Trainer(self.project, data).build(bits), bits)
+            step.show('the model before training')
+        return model
+
+    def estimate(self, model, device: str | None = None):
+        """Converts the model, without writing anything, and estimates what it takes; see :func:`hls4ml_ext.estimate`.
+
+        Args:
+            device: Name of an FPGA; None is that of the project.
+        """
+        import hls4ml_ext
+
+        with self.reporter.step('estimate', detail=self.project.hls.backend) as step:
+            found = hls4ml_ext.estimate(self._converted(model, write=False)[0], device)
+            step.show(f'{step.detail}, {found.device} ({found.part})')
+        return found
+
     @property
     def _training_command(self) -> str:
         return f'hls4ml-ext train {project_name(self.project.path)}'
