@@ -15,7 +15,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from hls4ml_ext.errors import PrecisionError, ProjectError
+from hls4ml_ext.errors import ExtError, PrecisionError, ProjectError
 from hls4ml_ext.files import LOCK, locked, make_directory, read_json, remove_unfinished, replacing, unusable, write_json
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, INITIAL_REMEDY, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
@@ -400,6 +400,43 @@ class Run:
                 path = self.directory / 'attention.png'
                 written.append(plots.attention_maps(model, data.x_test[few], titles, path))
         return written
+
+    def report(self) -> Path:
+        """Writes what is known of the run into one HTML file, ``report.html``; pictures of the hardware beside it.
+
+        Estimates what the network takes, and draws; it trains, simulates and synthesizes nothing: the report says what is
+        missing, and which command makes it.
+
+        Returns:
+            The file.
+
+        Raises:
+            ProjectError: if it can't be written, or there is a file of that name which is no report.
+        """
+        import hls4ml_ext
+        from hls4ml_ext.report import facts
+        from hls4ml_ext.report.html.content import content_of
+        from hls4ml_ext.report.html.page import REPORT, check_ours, write_report
+
+        path = self.directory / REPORT
+        check_ours(path)
+        layers = estimate = None
+        problem = ''
+        try:
+            model = self.any_model()
+            with self.reporter.step('estimate', detail=self.project.hls.backend) as step:
+                hls_model, _ = self._converted(model, write=False)
+                layers = facts.layer_facts(hls_model)
+                estimate = hls4ml_ext.estimate(hls_model).to_dict()
+                step.show(f'{step.detail}, {estimate["device"]} ({estimate["part"]})')
+        except ExtError as e:
+            problem = str(e)
+            self.reporter.note(f'The network could not be estimated: {problem}')
+        with self.reporter.step('report', detail='pictures') as step:
+            content = content_of(self.project, self.directory, layers, estimate, problem)
+            write_report(content, path)
+            step.show('one HTML file')
+        return path
 
     def _trained_model(self):
         """The trained model; one that comes from a file is taken from there."""

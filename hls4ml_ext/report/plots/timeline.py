@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hls4ml_ext.report.plots.style import GREY, headed, legend, nonempty, picture
+from hls4ml_ext.report.plots.style import headed, legend, nonempty, picture
 
 IMAGES = ('#0b4f8a', '#5aa5dd')
 """Of an engine at work, for images in turn."""
 
 STALLED, STARVED = '#f0b45c', '#ececec'
+DONE = {'color': '#222222', 'lw': 0.7, 'ls': (0, (2, 2))}
 ROW = 0.2
 """Inches of an engine."""
 
@@ -24,7 +25,7 @@ def timeline(found: dict, path, clock_period: float | None = None) -> Path:
     Args:
         found: A :class:`hls4ml_ext.rtl.cycles.Timeline`, as a dictionary.
         path: The PNG to write.
-        clock_period: In ns; with it there is a second scale, in time.
+        clock_period: In ns; with it the scale says what cycles are in time.
 
     Returns:
         The path.
@@ -32,6 +33,7 @@ def timeline(found: dict, path, clock_period: float | None = None) -> Path:
     Raises:
         ProjectError: if there is no engine, or no part of a run.
     """
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     engines = [engine for engine in found['engines'] if engine['busy']]
@@ -39,11 +41,11 @@ def timeline(found: dict, path, clock_period: float | None = None) -> Path:
     n_images, width = len(found['ends']), found['bin_cycles']
     edges = np.minimum(np.arange(len(engines[0]['busy']) + 1) * width, found['ends'][-1] + 1)
     rows, places = _rows(engines)
-    with picture(path, 8.4, 1.35 + ROW * rows) as (fig, ax):
+    with picture(path, 8.4, 1.3 + ROW * rows) as (fig, ax):
         for engine, y in zip(engines, places):
             _draw(ax, engine, y, edges, n_images)
         for end in found['ends']:
-            ax.axvline(end + 1, color='#222222', lw=0.7, ls=(0, (2, 2)), zorder=4)
+            ax.axvline(end + 1, **DONE, zorder=4)
         for number, end in enumerate(found['ends'], 1):
             if number in (1, n_images) or n_images <= 12:
                 ax.annotate(str(number), (end + 1, 1), (0, 2), xycoords=('data', 'axes fraction'),
@@ -51,41 +53,31 @@ def timeline(found: dict, path, clock_period: float | None = None) -> Path:
         _name(ax, engines, places)
         ax.set(xlim=(0, edges[-1]), ylim=(rows - 0.4, -0.6))
         ax.xaxis.set_major_formatter(lambda value, _: f'{value:,.0f}')
-        ax.set_xlabel('clock cycles')
+        ax.set_xlabel(f'clock cycles; 10,000 are {10 * clock_period:g} µs' if clock_period else 'clock cycles')
         ax.spines[:].set_visible(False)
         ax.tick_params(axis='y', length=0)
-        if clock_period:
-            scale = clock_period / 1000
-            time = ax.secondary_xaxis(-0.62 / (ROW * rows), functions=(lambda c: c * scale, lambda t: t / scale))
-            time.set_xlabel(f'µs at {1000 / clock_period:g} MHz')
-            time.spines[:].set_visible(False)
         handles = [
             Patch(color=IMAGES[0], label='busy (shades: one image, the next)'),
-            Patch(color=STALLED, label='stalled: nobody takes its beats'),
+            Patch(color=STALLED, label='stalled: its beats wait'),
             Patch(color=STARVED, label='starved: no beats to take'),
+            Line2D([], [], **DONE, label='an image is done'),
         ]
         legend(fig, handles)
         headed(fig, _title(found, engines))
-        fig.text(0.99, 0.995, 'dashed: an image is done', ha='right', va='top', fontsize=8, color=GREY)
     return Path(path)
 
 
 def _rows(engines) -> tuple[float, list[float]]:
-    """How many rows there are, and the row of each engine; there is a gap where a block begins or ends."""
+    """How many rows there are, and the row of each engine; there is a gap in front of a block and behind it."""
     y, places, before = 0.0, [], None
+    owners = {engine['blocks'][0] for engine in engines if engine['blocks']}
     for engine in engines:
-        group = engine['blocks'][0] if engine['blocks'] else None
-        first = group is None and any(other['blocks'][:1] == [engine['name']] for other in map(_plain, engines))
-        if places and (first or (group is None and before is not None)):
+        group = engine['blocks'][0] if engine['blocks'] else engine['name'] if engine['name'] in owners else None
+        if places and group != before:
             y += 0.45
         places.append(y)
-        y += 1
-        before = engine['name'] if first else group
+        y, before = y + 1, group
     return y, places
-
-
-def _plain(engine) -> dict:
-    return {**engine, 'blocks': list(engine['blocks'])}
 
 
 def _draw(ax, engine, y, edges, n_images):
