@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from hls4ml_ext.files import read_json
@@ -18,6 +19,9 @@ PICTURES = {
 """Pictures of a run, and what they show. Those of the hardware are drawn for the report."""
 
 RESOURCES = ('LUT', 'FF', 'BRAM_18K', 'DSP', 'URAM')
+ROUNDING = re.compile(',AP_[^>]*')
+"""In a type, how its numbers are rounded: more than people want to read in a table."""
+
 SYNTHESIS = {'YosysSynthReport': 'Yosys', 'VivadoSynthReport': 'Vivado'}
 
 
@@ -93,16 +97,21 @@ def _flat(layers: list[dict], prefix: str = '', depth: int = 0) -> list[dict]:
     """The layers as rows, those inside of a block behind it."""
     rows = []
     for layer in layers:
-        rows.append({**layer, 'short': layer['name'].removeprefix(prefix), 'depth': depth})
-        rows += _flat(layer['layers'], f'{layer["name"]}.', depth + 1)
+        inner = _flat(layer['layers'], f'{layer["name"]}.', depth + 1)
+        row = {'short': layer['name'].removeprefix(prefix), 'depth': depth, 'type': ROUNDING.sub('', layer['type'])}
+        rows += [{'inserted': False, 'mismatches': None, 'values': None, **layer, **row}, *inner]
     return rows
 
 
 def _add_mismatches(rows: list[dict], compared: list[dict]):
+    """Adds what was found in a simulation, and says of which layers something was compared, in them or inside of them."""
     known = {layer['name']: layer for layer in compared}
     for row in rows:
         found = known.get(row['name'], {})
         row['mismatches'], row['values'] = found.get('mismatches'), found.get('values')
+    named = {row['name'] for row in rows if row['values']}
+    for row in rows:
+        row['compared'] = row['name'] in named or any(name.startswith(row['name'] + '.') for name in named)
 
 
 def _totals(results: dict, estimate: dict | None, layers: list[dict] | None) -> dict:
@@ -196,8 +205,8 @@ def _resources(project, directory: Path, build: dict, estimate: dict | None) -> 
             share = best / have if have and best is not None else None
             found['totals'].append((name, estimated, synthesized, error, have, share))
     if estimate:
-        found['rows'] = estimate['layers']
-        layers, what = estimate['layers'], 'estimated'
+        found['rows'] = layers = _together(estimate['layers'])
+        what = 'estimated'
         if estimate['LUT'] is None:
             what = 'as declared by its layers (LUTs of C++ are not known)'
     elif engines:
@@ -209,6 +218,20 @@ def _resources(project, directory: Path, build: dict, estimate: dict | None) -> 
         measured = section if estimate and section else None
         found['picture'] = utilisation(layers, available, directory / 'utilisation.png', board, measured, what)
     return found
+
+
+def _together(layers: list[dict]) -> list[dict]:
+    """The layers of an estimate, with one row for all that the converter has put in between."""
+    between = [layer for layer in layers if layer['inserted']]
+    rows = [
+        {**layer, 'short': layer['name'].removeprefix(f'{layer["block"]}.')} for layer in layers if not layer['inserted']
+    ]
+    if between:
+        sums = {r: None if any(layer[r] is None for layer in between) else sum(layer[r] for layer in between)
+                for r in RESOURCES}  # fmt: skip
+        name = f'between them ({len(between)})'
+        rows.append({**sums, 'name': name, 'short': name, 'kind': 'repack, copy', 'block': '', 'SIMD': None, 'PE': None})
+    return rows
 
 
 def _tiles(results, evaluation, estimate, cycles, resources, project) -> list[dict]:
@@ -239,7 +262,7 @@ def _tiles(results, evaluation, estimate, cycles, resources, project) -> list[di
     if shares:
         name, share = max(shares, key=lambda pair: pair[1])
         how = f'after synthesis by {resources["tool"]}' if resources['tool'] else 'estimated'
-        tiles.append({'label': f'of the device: {name}', 'value': f'{100 * share:.0f} %', 'note': how,
+        tiles.append({'label': f'of the {name} of the device', 'value': f'{100 * share:.0f} %', 'note': how,
                       'state': 'bad' if share > 1 else ''})  # fmt: skip
     return tiles
 

@@ -91,9 +91,9 @@ def _draw(ax, engine, y, edges, n_images):
     ax.fill_between([edges[0], edges[-1]], base - 0.84, base, color=STARVED, lw=0, zorder=1)
     top = base - 0.84 * busy
     for parity, colour in enumerate(IMAGES):
-        shown = image % 2 == parity
-        ax.bar(edges[:-1][shown], -0.84 * busy[shown], spans[shown], base, align='edge', color=colour, lw=0, zorder=2)
-    ax.bar(edges[:-1], -0.84 * stalled, spans, top, align='edge', color=STALLED, lw=0, zorder=2)
+        shown = np.where((image % 2 == parity) & (busy > 0), top, base)
+        ax.stairs(shown, edges, baseline=base, fill=True, color=colour, lw=0, zorder=2)
+    ax.stairs(top - 0.84 * stalled, edges, baseline=top, fill=True, color=STALLED, lw=0, zorder=2)
 
 
 def _name(ax, engines, places):
