@@ -39,7 +39,9 @@ def estimate_table(estimate, width: int = 100) -> Group:
         sums = [total(between, r) for r in resources]
         table.add_row(f'between them ({len(between)})', '', '', '', *map(number, sums))
     table.add_section()
-    table.add_row('total', '', f'{estimate.max_cycles:,}', '', *(number(getattr(estimate, r)) for r in resources), style='bold')
+    table.add_row(
+        'total', '', f'{estimate.max_cycles:,}', '', *(number(getattr(estimate, r)) for r in resources), style='bold'
+    )
     shares = [share(estimate.shares.get(r)) for r in resources]
     table.add_row(f'of the {estimate.device}', '', '', '', *shares)
     return Group(table, summary(estimate))
@@ -74,8 +76,8 @@ def summary(estimate) -> Table:
     mhz = f'{1000 / estimate.clock_period:g} MHz'
     table.add_row('throughput', f'{estimate.estimated_throughput_fps:,.0f} images per second at {mhz}')
     table.add_row('latency', f'{estimate.estimated_latency_ns / 1e6:.3g} ms ({estimate.estimated_latency_cycles:,} cycles)')
-    work = f'{short(estimate.macs)} MAC an image, {estimate.multipliers:,} multipliers, busy {estimate.efficiency:.0%} of the time'
-    table.add_row('work', work)
+    busy = f'busy {estimate.efficiency:.0%} of the time'
+    table.add_row('work', f'{short(estimate.macs)} MAC an image, {estimate.multipliers:,} multipliers, {busy}')
     slowest = f'{estimate.max_cycles_node_name}, {estimate.max_cycles:,} cycles an image'
     following = estimate.next_slowest
     if following:
@@ -86,7 +88,7 @@ def summary(estimate) -> Table:
     if estimate.LUT is None:
         table.add_row('LUT, FF', 'not known: the model of their cost is of the RTL back end, not of C++ for HLS')
     elif estimate.known_error:
-        table.add_row('LUT, FF', f'estimated; {known(estimate.known_error)}')
+        table.add_row('LUT, FF', f'estimated; {error(estimate.known_error)}')
     verdict = Text('yes', style='green bold') if estimate.fits else Text('no', style='red bold')
     if estimate.LUT is None and estimate.fits:
         verdict = Text('as far as it is known', style='bold')

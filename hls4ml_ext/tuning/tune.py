@@ -1,0 +1,345 @@
+"""From a target to the folding of each layer."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass
+from math import floor
+
+from hls4ml_ext.conversion import convert
+from hls4ml_ext.cost import Resources
+from hls4ml_ext.devices import Device, load_device
+from hls4ml_ext.errors import ExtError, SettingsError
+from hls4ml_ext.estimation import Estimate, estimate, layer_cost
+from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.ode.node import ExactODEBlock
+from hls4ml_ext.layers.repack.node import ExactRepack
+from hls4ml_ext.rtl.build import family_of
+from hls4ml_ext.tuning.candidates import Choices, choices_of
+from hls4ml_ext.tuning.problem import RESOURCES, Solution, share_sum, solve
+
+ROUNDS = 5
+"""Conversions after which the search for a folding whose estimate keeps what the solver promised is given up."""
+
+COARSE = 256
+"""ReuseFactor of the conversion that shows which choices there are."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A folding, and what it costs.
+
+    Attributes:
+        hls_config: For :func:`hls4ml_ext.convert`.
+        estimate: Of the network that was converted with it.
+    """
+
+    hls_config: dict
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Tuning(Point):
+    """What :func:`tune` has found.
+
+    Attributes:
+        target: What was asked for, in words.
+        share: Of each resource of the device that the network might take.
+        measure: What was made as small as possible: 'cycles' from one image to the next, or 'cost', the sum of the shares of
+            the device over its resources.
+        value, bound: That of the folding that was found, and one below which there is none: proven by the solver for the
+            layers that can be folded, without any repack between them; the cost of the others is that of the folding found.
+        seconds: That it took.
+    """
+
+    target: str
+    share: float
+    measure: str
+    value: float
+    bound: float
+    seconds: float
+
+    @property
+    def distance(self) -> float:
+        """How far the folding may be from the best one: 0.05 is at most 5 % above it."""
+        return self.value / self.bound - 1
+
+    def hls_section(self) -> dict:
+        """The ``hls`` section of a project file."""
+        keys = {'SIMD': 'simd', 'PE': 'pe', 'MultImpl': 'mult_impl', 'StateStorage': 'state_storage'}
+        keys |= {'ReuseFactor': 'reuse_factor', 'WeightStorage': 'weight_storage'}
+        layers = {
+            name: {keys[key]: value for key, value in settings.items()}
+            for name, settings in self.hls_config['LayerName'].items()
+        }
+        period = self.estimate.clock_period
+        period = int(period) if period == int(period) else period
+        return {'backend': 'RTL', 'part': self.estimate.part, 'clock_period': period, 'layers': layers}
+
+
+def tune(
+    model, device: str | Device = 'zcu104', clock_period: float = 5, *, target_fps: float | None = None,
+    max_latency_ms: float | None = None, fit: bool = False, share: float = 0.7, keep: dict | None = None,
+) -> Tuning:  # fmt: skip
+    """Finds the folding of a network for an FPGA: SIMD, PE and the multipliers of each layer.
+
+    One of three things is asked for: so many images per second at the least cost; a latency at the least cost; or the
+    fastest network that fits. The cost is the sum of the shares of the device that the network takes, over LUT, FF, DSP, block RAM
+    and UltraRAM. Choices are found by a mixed-integer program whose coefficients are those of :func:`hls4ml_ext.estimate`;
+    the folding is then converted, estimated, and corrected until it keeps what was asked for.
+
+    Args:
+        model: A Keras model, as for :func:`hls4ml_ext.convert`.
+        device: Name of one of :func:`hls4ml_ext.devices.device_names`.
+        clock_period: In ns.
+        target_fps: Images per second.
+        max_latency_ms: Latency of an image, in ms.
+        fit: Whether to find the fastest network that fits.
+        share: Of each resource of the device that the network may take: place and route needs room.
+        keep: Name of a layer -> settings of ``hls_config`` that are not to be changed.
+
+    Raises:
+        ExtError: if nothing or too much is asked for, or there is no such folding: with what the device allows, and what
+            limits it.
+        ConversionError: if the model can't be converted.
+
+    Example::
+
+        tuning = hls4ml_ext.tune(model, 'zcu104', target_fps=2000)
+        hls_model = hls4ml_ext.convert(model, backend='RTL', part='xczu7ev-ffvc1156-2-e', hls_config=tuning.hls_config)
+    """
+    if sum((target_fps is not None, max_latency_ms is not None, bool(fit))) != 1:
+        raise ExtError('one target is needed: target_fps, max_latency_ms, or fit=True')
+    for name, value in (('target_fps', target_fps), ('max_latency_ms', max_latency_ms), ('clock_period', clock_period)):
+        if value is not None and not (isinstance(value, (int, float)) and value > 0):
+            raise SettingsError(name, f'is {value!r}', 'Use a positive number')
+    if not (isinstance(share, (int, float)) and 0 < share <= 1):
+        raise SettingsError('share', f'is {share!r}', 'Use a number above 0 and up to 1')
+    start = time.perf_counter()
+    search = Search(model, device, clock_period, share, keep or {})
+    if target_fps is not None:
+        point, interval = search.for_interval(floor(1e9 / (target_fps * clock_period)), f'{target_fps:,g} images per second')
+        words = f'{target_fps:,g} images per second'
+    elif max_latency_ms is not None:
+        point, interval = search.for_latency(max_latency_ms * 1e6 / clock_period)
+        words = f'a latency of {max_latency_ms:g} ms'
+    else:
+        point, interval = search.fastest()
+        words = f'the fastest on {share:.0%} of the {search.device.board}'
+    if fit:
+        value, bound = point.estimate.max_cycles, search.fewest_cycles(point)
+        measure = 'cycles'
+    else:
+        value, bound = share_sum(point.estimate, search.available), search.least_cost(interval, point)
+        measure = 'cost'
+    return Tuning(
+        point.hls_config, point.estimate, words, share, measure, value, min(bound, value), time.perf_counter() - start
+    )
+
+
+def pareto(
+    model, device: str | Device = 'zcu104', clock_period: float = 5, share: float = 0.7, points: int = 8,
+    keep: dict | None = None,
+) -> list[Point]:  # fmt: skip
+    """The cheapest foldings from the fastest that fits downwards, each half as fast as the one before.
+
+    Args:
+        points: How many at most.
+        model, device, clock_period, share, keep: See :func:`tune`.
+    """
+    search = Search(model, device, clock_period, share, keep or {})
+    fastest, _ = search.fastest()
+    found, interval = [fastest], fastest.estimate.max_cycles
+    while len(found) < points:
+        interval *= 2
+        if interval > search.intervals[-1]:
+            break
+        point, _ = search.for_interval(interval, f'{interval:,} cycles')
+        if share_sum(point.estimate, search.available) < share_sum(found[-1].estimate, search.available):
+            found.append(point)
+    return found
+
+
+class Search:
+    """Looks for foldings of a network on a device.
+
+    Attributes:
+        device, family, available: The FPGA, and what it has.
+        choices: What can be chosen.
+        intervals: Cycles for an image that single layers can have, increasing.
+    """
+
+    def __init__(self, model, device: str | Device, clock_period: float, share: float, keep: dict[str, dict]):
+        self.model, self.clock_period, self.share = model, float(clock_period), share
+        self.device = device if isinstance(device, Device) else load_device(device)
+        self.family = family_of(self.device.part)
+        d = self.device
+        self.available = {'LUT': d.lut, 'FF': d.ff, 'DSP': d.dsp, 'BRAM_18K': 2 * d.bram_36k, 'URAM': d.uram}
+        self.keep, self.storage = keep, {}
+        first = self._converted({})
+        if not d.uram:  # a state would go to UltraRAM by its depth
+            blocks = [node for node in _all(first) if isinstance(node, ExactODEBlock)]
+            self.storage = {node.layer_name or node.name: {'StateStorage': 'bram'} for node in blocks}
+            first = self._converted({})
+        self.choices: Choices = choices_of(first, keep)
+        self.settled = sum((layer_cost(node, self.family) for node in self.choices.settled), Resources())
+        self.intervals = sorted({floor(cycles) for slot in self.choices.slots for cycles in slot.all_cycles()})
+
+    # ------------------------------------------------------------------ targets
+
+    def for_interval(self, interval: int, words: str) -> tuple[Point, int]:
+        """The cheapest folding of at most `interval` cycles for an image.
+
+        Returns:
+            The point, and the interval that was asked of the solver.
+        """
+        slow = [slot.name for slot in self.choices.slots if not slot.candidates(interval, self.family)]
+        if slow:
+            raise ExtError(f"{words}: layer '{slow[0]}' can't do an image in {interval:,} cycles. {self._allows()}")
+        found = self._rounds(interval)
+        if found is None:
+            raise ExtError(f'{words} do not fit in {self.share:.0%} of the {self.device.board}. {self._allows()}')
+        return found
+
+    def for_latency(self, cycles: float) -> tuple[Point, int]:
+        """The cheapest folding with a latency of at most so many cycles."""
+        low, high, best = 0, len(self.intervals) - 1, None
+        while low <= high:
+            middle = (low + high) // 2
+            found = self._rounds(self.intervals[middle])
+            if found and found[0].estimate.estimated_latency_cycles <= cycles:
+                best, low = found, middle + 1
+            elif found is None:  # too fast to fit
+                low = middle + 1
+            else:
+                high = middle - 1
+        if best is None:
+            fastest, _ = self.fastest()
+            latency = fastest.estimate.estimated_latency_ns / 1e6
+            raise ExtError(
+                f'a latency of {cycles * self.clock_period / 1e6:g} ms is not possible in {self.share:.0%} of the '
+                f'{self.device.board}: the fastest network that fits has {latency:.3g} ms, limited by '
+                f'{fastest.estimate.limiting_resource}'
+            )
+        return best
+
+    def fastest(self) -> tuple[Point, int]:
+        """The fastest folding that fits."""
+        index = self._first(lambda interval: self._solve(interval, self._limit(self.settled)) is not None)
+        while index < len(self.intervals):
+            found = self._rounds(self.intervals[index])
+            if found:
+                return found
+            index += 1
+        smallest = self._solve(self.intervals[-1], None)
+        cost = smallest.cost + self.settled
+        worst = max((n for n in RESOURCES if self.available[n]), key=lambda n: getattr(cost, n) / self.available[n])
+        raise ExtError(
+            f'the network does not fit in {self.share:.0%} of the {self.device.board}: folded as far as it goes it takes '
+            f'{getattr(cost, worst):,.0f} {worst} of {self.available[worst]:,}'
+        )
+
+    # ------------------------------------------------------------------ bounds
+
+    def fewest_cycles(self, point: Point) -> int:
+        """Cycles for an image below which nothing fits, even if repacks cost nothing."""
+        limit = self._limit(self._settled_in(point))
+        index = self._first(lambda interval: self._solve(interval, limit, repacks=False) is not None)
+        return self.intervals[min(index, len(self.intervals) - 1)]
+
+    def least_cost(self, interval: int, point: Point) -> float:
+        """The cost below which there is no folding of `interval` cycles, even if repacks cost nothing."""
+        solution = self._solve(interval, None, repacks=False)
+        return solution.bound + share_sum(self._settled_in(point), self.available)
+
+    def _settled_in(self, point: Point) -> Resources:
+        """What the layers take that have no folding of their own."""
+        hls_model = self._converted(point.hls_config['LayerName'])
+        nodes = [n for n in _all(hls_model) if not n.possible_foldings() and not isinstance(n, (ExactRepack, ExactODEBlock))]
+        return sum((layer_cost(node, self.family) for node in nodes), Resources())
+
+    # ------------------------------------------------------------------ steps
+
+    def _first(self, possible) -> int:
+        """The number of the smallest interval that is possible."""
+        low, high = 0, len(self.intervals)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if possible(self.intervals[middle]) else (middle + 1, high)
+        return low
+
+    def _limit(self, others: Resources) -> dict[str, float]:
+        """What is left for the layers that can be folded."""
+        return {name: self.share * self.available[name] - getattr(others, name) for name in RESOURCES}
+
+    def _solve(self, interval, limit, repacks: bool = True) -> Solution | None:
+        return solve(self.choices, interval, self.family, self.available, limit, repacks)
+
+    def _rounds(self, interval: int) -> tuple[Point, int] | None:
+        """A folding that keeps `interval` and the share of the device when it is converted; None if there is none."""
+        others, asked = self.settled, interval
+        for _ in range(ROUNDS):
+            solution = self._solve(asked, self._limit(others))
+            if solution is None:
+                return None
+            layers = {
+                slot.name: {**dict(candidate.settings), **self.keep.get(slot.name, {})}
+                for slot, candidate in zip(self.choices.slots, solution.chosen)
+                if candidate.settings
+            }
+            point = self._point(layers)
+            found = point.estimate
+            fits = all(found.shares.get(name, 0) <= self.share for name in RESOURCES)
+            if found.max_cycles <= interval and fits:
+                return point, asked
+            if found.max_cycles > interval:
+                asked = floor(asked * interval / found.max_cycles)
+            differences = {name: getattr(found, name) - getattr(solution.cost, name) for name in RESOURCES}
+            others = Resources(**{name: max(value, getattr(others, name)) for name, value in differences.items()})
+        return None
+
+    def _point(self, layers: dict) -> Point:
+        config = {'Model': {}, 'LayerName': {**layers, **self.storage}}
+        return Point(config, estimate(self._converted(config['LayerName']), self.device, self.clock_period))
+
+    def _converted(self, layers: dict):
+        config = {'Model': {'ReuseFactor': COARSE}, 'LayerName': {**self.keep, **self.storage, **layers}}
+        config = {'Model': config['Model'], 'LayerName': {k: dict(v) for k, v in config['LayerName'].items()}}
+        with (
+            tempfile.TemporaryDirectory() as unwritten,
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            warnings.simplefilter('ignore')  # of the coarse ReuseFactor
+            return convert(
+                self.model, output_dir=unwritten, backend='RTL', part=self.device.part, clock_period=self.clock_period,
+                hls_config=config,
+            )  # fmt: skip
+
+    def _allows(self) -> str:
+        """What the device allows, in words."""
+        fastest, _ = self.fastest()
+        found = fastest.estimate
+        limit = found.limiting_resource
+        return (
+            f'The fastest network that fits does {found.estimated_throughput_fps:,.0f} images per second at '
+            f'{1000 / self.clock_period:g} MHz ({found.max_cycles:,} cycles), with {found.shares[limit]:.0%} of {limit}'
+        )
+
+
+def _all(hls_model) -> list[ExactLayer]:
+    """All layers, those inside of ODE blocks too."""
+    found = []
+    for node in hls_model.get_layers():
+        if isinstance(node, ExactLayer):
+            found.append(node)
+            found += _inside(node)
+    return found
+
+
+def _inside(node) -> list[ExactLayer]:
+    return [n for layer in node.inner_layers() for n in (layer, *_inside(layer))]
