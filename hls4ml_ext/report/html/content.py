@@ -62,7 +62,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
         'estimate': estimate,
         'pareto': directory / 'pareto.png' if (directory / 'pareto.png').is_file() else None,
         'rivals': rivals((results.get('data') or {}).get('name')) if results else [],
-        'error_text': '',
+        'known_error': known_error_text((estimate or {}).get('known_error')),
         'pictures': [(directory / name, text) for name, text in PICTURES.items() if (directory / name).is_file()],
         'training': training,
         'seconds': results.get('seconds', {}),
@@ -232,6 +232,25 @@ def _together(layers: list[dict]) -> list[dict]:
         name = f'between them ({len(between)})'
         rows.append({**sums, 'name': name, 'short': name, 'kind': 'repack, copy', 'block': '', 'SIMD': None, 'PE': None})
     return rows
+
+
+def known_error_text(known: dict | None) -> str:
+    """How far LUTs and flip-flops of an estimate may be off, in a sentence.
+
+    Args:
+        known: From :func:`hls4ml_ext.cost.known_error`.
+    """
+    engines = (known or {}).get('engines')
+    if not engines:
+        return ''
+    of = ', '.join(
+        f'{r} {100 * error["median"]:.0f} % in the median and {100 * error["worst"]:.0f} % at worst'
+        for r, error in engines.items()
+    )
+    n = engines['LUT']['engines']
+    text = f'Estimates of LUT and FF were this far from synthesis on {n} engines to which they were not fitted: {of}'
+    networks = [f'{name} {100 * error["LUT"]:+.0f} %' for name, error in known.get('networks', {}).items() if 'LUT' in error]
+    return text + (f'; LUTs of whole networks: {", ".join(networks)}.' if networks else '.')
 
 
 def _tiles(results, evaluation, estimate, cycles, resources, project) -> list[dict]:

@@ -27,8 +27,8 @@ def pareto_plot(points, device, path, share: float = SHARE, dataset: str | None 
     The line goes through the points that no other one beats in both. What needs more of the device than `share` is hollow.
 
     Args:
-        points: Estimates (:class:`hls4ml_ext.estimation.Estimate`, or what their ``to_dict`` gives); one may have a ``name``
-            in its dictionary, which is written beside it.
+        points: Estimates (:class:`hls4ml_ext.estimation.Estimate`, or what their ``to_dict`` gives), or what has one as
+            ``estimate``. A dictionary may have a ``name``, which is written beside the point.
         device: A :class:`hls4ml_ext.devices.Device`.
         path: The PNG to write.
         share: Part of the device that may be used.
@@ -44,7 +44,8 @@ def pareto_plot(points, device, path, share: float = SHARE, dataset: str | None 
     from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
-    rows = [point if isinstance(point, dict) else point.to_dict() for point in points]
+    estimates = [getattr(point, 'estimate', point) for point in points]
+    rows = [found if isinstance(found, dict) else found.to_dict() for found in estimates]
     nonempty(rows, 'Pareto front')
     others = [rival for rival in rivals(dataset) if rival.comparable] if dataset else []
     available = {'LUT': device.lut, 'DSP': device.dsp}
