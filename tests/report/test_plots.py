@@ -35,12 +35,12 @@ SEEDS = [{**POINTS[0], 'accuracy': [0.8, 0.81, 0.785]}, *POINTS[1:]]
 BITS = [{'bits': 'W4A8', 'float': 0.8, 'qat': 0.79, 'ptq': {'minmax': 0.5, 'percentile': 0.6, 'mse': 0.7}}]
 ENGINE = {'name': 'b.c', 'kind': 'conv2d', 'beats': [0, 2], 'busy': [30, 20], 'starved': [20, 9], 'stalled': [14, 2]}
 TIMELINE = {'bin_cycles': 64, 'begins': [0, 9], 'ends': [70, 94], 'engines': [
-    {**ENGINE, 'name': 'b', 'blocks': []}, *[{**ENGINE, 'blocks': ['b']}] * 6, {**ENGINE, 'name': 'z', 'blocks': []},
+    {**ENGINE, 'name': 'b', 'blocks': []}, *[{**ENGINE, 'blocks': ['b']}] * 12, {**ENGINE, 'name': 'z', 'blocks': []},
 ]}  # fmt: skip
 LAYERS = [*[{'name': 'a', 'LUT': 90, 'BRAM_18K': 2, 'DSP': None}] * 8, {'name': '', 'LUT': 500, 'BRAM_18K': 0}]
 HAVE = {'LUT': 1000, 'BRAM_18K': 50, 'DSP': 0}
 FOLDINGS = [
-    {'LUT': lut, 'DSP': dsp, 'estimated_latency_ns': 1e6 / fps, 'estimated_throughput_fps': fps, 'name': str(fps)}
+    {'LUT': lut, 'DSP': dsp, 'estimated_latency_ns': 1e9 / fps, 'estimated_throughput_fps': fps, 'name': f'{fps:g}'}
     for lut, dsp, fps in ((20e3, 10, 900.0), (90e3, 0, 4000.0), (400e3, 90, 9000.0))
 ]
 UNKNOWN = [{**folding, 'LUT': None} for folding in FOLDINGS]

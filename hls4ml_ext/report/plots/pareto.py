@@ -81,8 +81,8 @@ def pareto_plot(points, device, path, share: float = SHARE, dataset: str | None 
         handles = [Line2D([], [], color=BLUE, marker='o', ms=6, label='ours')]
         if not inside.all():
             handles.append(Line2D([], [], color=BLUE, marker='o', ms=6, mfc='white', lw=0,
-                                  label=f'ours, beyond {share:.0%} of it'))  # fmt: skip
-        handles += [Line2D([], [], color=RED, lw=1.1, ls=(0, (4, 2)), label=f'{share:.0%} of the {device.board}'),
+                                  label=f'ours, beyond {100 * share:.0f} % of it'))  # fmt: skip
+        handles += [Line2D([], [], color=RED, lw=1.1, ls=(0, (4, 2)), label=f'{100 * share:.0f} % of the {device.board}'),
                     Line2D([], [], color=RED, lw=1.1, label='all of it')]  # fmt: skip
         if others:
             handles.append(Line2D([], [], color=ORANGE, marker='D', ms=6, mew=1.5, lw=0, label='published'))
@@ -158,7 +158,7 @@ def _name(fig, ax, others, family):
             textcoords='offset points',
             arrowprops={'arrowstyle': '-', 'color': GREY, 'lw': 0.7, 'shrinkA': 0, 'shrinkB': 4},
         )
-        about = f'{rival.name}\n{rival.board}, {rival.accuracy:.1%}'
+        about = f'{rival.name}\n{rival.board}, {100 * rival.accuracy:.1f} %'
         ax.annotate(about, (0.05, rival.images_per_second), (24, (place - y) / point), textcoords='offset points',
                     fontsize=7, va='center', linespacing=1.1, in_layout=False, color='#222222')  # fmt: skip
 
@@ -166,6 +166,6 @@ def _name(fig, ax, others, family):
 def _title(rows, speeds, inside, share, device) -> str:
     """The fastest that fits."""
     if not inside.any():
-        return f'None of {len(rows)} foldings fits {share:.0%} of the {device.board}'
+        return f'None of {len(rows)} foldings fits {100 * share:.0f} % of the {device.board}'
     fastest = speeds[inside].max()
-    return f'Up to {fastest:,.0f} images per second within {share:.0%} of the {device.board}'
+    return f'Up to {fastest:,.0f} images per second within {100 * share:.0f} % of the {device.board}'

@@ -113,7 +113,7 @@ def _name(ax, engines, places):
     right = ax.secondary_yaxis('right')
     totals = [sum(engine['busy']) / max(sum(map(sum, (engine[k] for k in ('busy', 'starved', 'stalled')))), 1)
               for engine in engines]  # fmt: skip
-    right.set_yticks(places, [f'{share:.0%}' for share in totals], fontsize=8)
+    right.set_yticks(places, [f'{100 * share:.0f} %' for share in totals], fontsize=8)
     right.tick_params(axis='y', length=0)
     right.spines[:].set_visible(False)
 
@@ -123,4 +123,4 @@ def _title(found, engines) -> str:
     most = max(engines, key=lambda engine: sum(engine['busy']))
     n = len(found['ends'])
     share = sum(most['busy']) / (found['ends'][-1] + 1)
-    return f'{n} images in {found["ends"][-1] + 1:,} cycles; {most["name"]} is busy in {share:.0%} of them'
+    return f'{n} images in {found["ends"][-1] + 1:,} cycles; {most["name"]} is busy in {100 * share:.0f} % of them'

@@ -65,7 +65,7 @@ def utilisation(layers: list[dict], available: dict, path, board: str, measured:
             ax.xaxis.set_major_locator(MaxNLocator(3))
             ax.xaxis.set_major_formatter(lambda value, _: f'{100 * value:g} %')
             ax.set_title(f'{resource}  {totals[resource]:,.0f}', fontsize=9, pad=14)
-            ax.annotate(f'{left:.1%} of {have:,.0f}', (0, 1), (0, 4), xycoords='axes fraction',
+            ax.annotate(f'{100 * left:.1f} % of {have:,.0f}', (0, 1), (0, 4), xycoords='axes fraction',
                         textcoords='offset points', color=GREY, fontsize=8)  # fmt: skip
             ax.grid(axis='x')
             ax.tick_params(axis='y', length=0)
@@ -76,7 +76,7 @@ def utilisation(layers: list[dict], available: dict, path, board: str, measured:
         if 'measured' in marks:
             handles.append(Line2D([], [], color='black', lw=2, label='after synthesis'))
         if share in marks:
-            handles.append(Line2D([], [], color=RED, lw=1.2, ls=(0, (4, 2)), label=f'{share:.0%} of the device'))
+            handles.append(Line2D([], [], color=RED, lw=1.2, ls=(0, (4, 2)), label=f'{100 * share:.0f} % of the device'))
         if 1.0 in marks:
             handles.append(Line2D([], [], color=RED, lw=1.2, label='all of the device'))
         if handles:
