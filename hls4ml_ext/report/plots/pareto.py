@@ -67,9 +67,16 @@ def pareto_plot(points, device, path, share: float = SHARE, dataset: str | None 
                 have = available[resource]
                 for part, style in ((share, (0, (4, 2))), (1.0, '-')):
                     ax.axvline(part * have, color=RED, lw=1.1, ls=style, zorder=1)
-                ax.set_xlim(0, max(1.06 * have, 1.05 * max([0, *(of_point(row) or 0 for row in rows)])))
-                ax.xaxis.set_major_locator(MaxNLocator(4))
-                ax.xaxis.set_major_formatter(lambda x, _: f'{x / 1000:g} k' if x >= 1000 else f'{x:g}')
+                values = [value for row in rows if (value := of_point(row)) is not None]
+                if (
+                    values and min(values) > 0 and max(values) < share * have / 2
+                ):  # far from the limit: in a linear scale, a heap
+                    ax.set_xlim(min(values) / 1.4, 1.25 * have)
+                    _logarithmic(ax, ax.xaxis, [min(values), have])
+                else:
+                    ax.set_xlim(0, 1.06 * max(have, *values, 0))
+                    ax.xaxis.set_major_locator(MaxNLocator(4))
+                ax.xaxis.set_major_formatter(_short)
             else:
                 ax.margins(x=0.12)
                 _logarithmic(ax, ax.xaxis, [*(of_point(row) for row in rows), *(x for x, *_ in shown)])
@@ -132,10 +139,14 @@ def _logarithmic(ax, axis, values):
     from matplotlib.ticker import LogLocator, NullLocator
 
     ax.set_yscale('log') if axis is ax.yaxis else ax.set_xscale('log')
-    decades = np.log10(max(values) / min(values))
-    axis.set_major_locator(LogLocator(subs=(1,) if decades > 2 else (1, 2, 5) if decades > 0.7 else range(1, 10)))
+    decades, limit = np.log10(max(values) / min(values)), 2 if axis is ax.yaxis else 1.5
+    axis.set_major_locator(LogLocator(subs=(1,) if decades > limit else (1, 2, 5) if decades > 0.7 else range(1, 10)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: f'{value:,.0f}' if value >= 1000 else f'{value:g}')
+
+
+def _short(value: float, _=None) -> str:
+    return f'{value / 1000:g} k' if value >= 1000 else f'{value:g}'
 
 
 def _name(fig, ax, others, family):
