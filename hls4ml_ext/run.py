@@ -414,6 +414,7 @@ class Run:
             ProjectError: if it can't be written, or there is a file of that name which is no report.
         """
         import hls4ml_ext
+        from hls4ml_ext.estimation.layers import engines_of_layers
         from hls4ml_ext.report import facts
         from hls4ml_ext.report.html.content import content_of
         from hls4ml_ext.report.html.page import REPORT, check_ours, write_report
@@ -421,19 +422,21 @@ class Run:
         path = self.directory / REPORT
         check_ours(path)
         layers = estimate = None
-        problem = ''
+        problem, engines = '', {}
         try:
             model = self.any_model()
             with self.reporter.step('estimate', detail=self.project.hls.backend) as step:
                 hls_model, _ = self._converted(model, write=False)
                 layers = facts.layer_facts(hls_model)
+                if self.project.hls.backend == 'RTL':
+                    engines = engines_of_layers(hls_model)
                 estimate = hls4ml_ext.estimate(hls_model).to_dict()
                 step.show(f'{step.detail}, {estimate["device"]} ({estimate["part"]})')
         except ExtError as e:
             problem = str(e)
             self.reporter.note(f'The network could not be estimated: {problem}')
         with self.reporter.step('report', detail='pictures') as step:
-            content = content_of(self.project, self.directory, layers, estimate, problem)
+            content = content_of(self.project, self.directory, layers, estimate, problem, engines)
             write_report(content, path)
             step.show('one HTML file')
         return path

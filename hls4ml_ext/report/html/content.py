@@ -25,7 +25,8 @@ ROUNDING = re.compile(',AP_[^>]*')
 SYNTHESIS = {'YosysSynthReport': 'Yosys', 'VivadoSynthReport': 'Vivado'}
 
 
-def content_of(project, directory: Path, layers: list[dict] | None, estimate: dict | None, problem: str = '') -> dict:
+def content_of(project, directory: Path, layers: list[dict] | None, estimate: dict | None, problem: str = '',
+               engines: dict[str, str] | None = None) -> dict:  # fmt: skip
     """The content of a report, for the template. Draws the timeline and the utilisation into the run's directory.
 
     Args:
@@ -34,6 +35,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
         layers: From :func:`hls4ml_ext.report.facts.layer_facts`; None if the model can't be converted.
         estimate: ``to_dict`` of an :class:`hls4ml_ext.estimation.Estimate`; None if there is none.
         problem: Why one of these is None.
+        engines: Name of an engine of the RTL -> its layer.
     """
     results = read_json(directory / 'results.json')
     evaluation = read_json(directory / 'evaluation.json')
@@ -43,7 +45,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
     rows = _flat(layers if layers is not None else results.get('layers', []))
     _add_mismatches(rows, _flat(results.get('layers', [])))
     cycles = _cycles(project, directory, results, estimate)
-    resources = _resources(project, directory, build, estimate)
+    resources = _resources(project, directory, build, estimate, engines or {})
     return {
         'title': project.title or project.name,
         'name': project.name,
@@ -69,7 +71,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
         'versions': results.get('versions') or installed(),
         'machine': results.get('machine'),
         'of_run': bool(results.get('versions')),
-        'resource_names': RESOURCES,
+        'resource_names': [name for name, *_ in resources['totals']],
         'period': project.hls.clock_period,
         'mhz': 1000 / project.hls.clock_period,
     }
@@ -185,7 +187,7 @@ def _cycles(project, directory: Path, results: dict, estimate: dict | None) -> d
     return found
 
 
-def _resources(project, directory: Path, build: dict, estimate: dict | None) -> dict:
+def _resources(project, directory: Path, build: dict, estimate: dict | None, engines_of: dict[str, str]) -> dict:
     """Estimated and synthesized resources, by layer and in total, and the picture of them."""
     from hls4ml_ext.report.plots.utilisation import utilisation
 
@@ -194,7 +196,7 @@ def _resources(project, directory: Path, build: dict, estimate: dict | None) -> 
     engines = {row['name']: row for row in build.get('Engines', [])}
     found = {
         'tool': SYNTHESIS.get(tool), 'section': section, 'placed': build.get('ImplementationReport'), 'engines': engines,
-        'picture': None, 'rows': [], 'totals': [],
+        'picture': None, 'rows': [], 'totals': [], 'by_layer': False,
     }  # fmt: skip
     available = estimate['available'] if estimate else {r: section.get(f'Available{r}') for r in RESOURCES}
     for name in RESOURCES:
@@ -205,7 +207,13 @@ def _resources(project, directory: Path, build: dict, estimate: dict | None) -> 
             share = best / have if have and best is not None else None
             found['totals'].append((name, estimated, synthesized, error, have, share))
     if estimate:
-        found['rows'] = layers = _together(estimate['layers'])
+        rows = [{**layer, 'synthesized': None} for layer in estimate['layers']]
+        if engines and set(engines) - {''} <= set(engines_of):  # of this network
+            for row in rows:
+                own = [engine for name, engine in engines.items() if engines_of.get(name) == row['name']]
+                row['synthesized'] = {r: sum(engine[r] for engine in own) for r in RESOURCES}
+        found['rows'] = layers = _together(rows)
+        found['by_layer'] = any(row['synthesized'] for row in layers)
         what = 'estimated'
         if estimate['LUT'] is None:
             what = 'as declared by its layers (LUTs of C++ are not known)'
@@ -230,7 +238,10 @@ def _together(layers: list[dict]) -> list[dict]:
         sums = {r: None if any(layer[r] is None for layer in between) else sum(layer[r] for layer in between)
                 for r in RESOURCES}  # fmt: skip
         name = f'between them ({len(between)})'
-        rows.append({**sums, 'name': name, 'short': name, 'kind': 'repack, copy', 'block': '', 'SIMD': None, 'PE': None})
+        known = all(layer['synthesized'] for layer in between)
+        found = {r: sum(layer['synthesized'][r] for layer in between) for r in RESOURCES} if known else None
+        rows.append({**sums, 'name': name, 'short': name, 'kind': 'repack, copy', 'block': '', 'SIMD': None, 'PE': None,
+                     'synthesized': found})  # fmt: skip
     return rows
 
 
