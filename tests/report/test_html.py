@@ -231,6 +231,24 @@ def test_a_file_of_the_user_is_left_alone(project, tmp_path):
         write_report(content, path)
 
 
+def test_a_network_in_cpp(project, tmp_path):
+    """There is no model of the LUTs of C++: they are said to be unknown, and not drawn."""
+    row = {'name': 'c<1>', 'kind': 'conv2d', 'block': '', 'inserted': False, 'SIMD': 1, 'PE': 2, 'cycles': 64, 'LUT': None,
+           'FF': None, 'DSP': 3, 'BRAM_18K': 0, 'URAM': 0}  # fmt: skip
+    estimate = {
+        'device': 'ZCU104', 'max_cycles': 64, 'max_cycles_node_name': 'c<1>', 'estimated_latency_cycles': 99, 'LUT': None,
+        'FF': None, 'DSP': 3, 'BRAM_18K': 0, 'URAM': 0, 'fits': True, 'limiting_resource': 'DSP', 'known_error': None,
+        'estimated_throughput_fps': 1000.0, 'layers': [row, {**row, 'name': 'r', 'inserted': True}],
+        'available': {'LUT': 100, 'FF': 100, 'DSP': 10, 'BRAM_18K': 10, 'URAM': 0},
+    }  # fmt: skip
+    vitis = project(hls={'backend': 'Vitis'})
+    text, page = report(vitis, tmp_path, estimate=estimate, layers=[LAYER])
+    for words in ('As far as it is known, the network fits the ZCU104', 'known for the RTL back end only',
+                  'between them (1)', 'Cycles are counted in RTL: with backend: RTL'):  # fmt: skip
+        assert words in page.text
+    assert 'LUT (est.)' not in page.text and 'DSP (est.)' in page.text and text.count('src="data:image/png') == 1
+
+
 def test_the_command(project, tmp_path):
     """Of a project that hasn't been run, in a folder of its own: the estimate is made, of the model before training."""
     project()

@@ -71,7 +71,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
         'versions': results.get('versions') or installed(),
         'machine': results.get('machine'),
         'of_run': bool(results.get('versions')),
-        'resource_names': [name for name, *_ in resources['totals']],
+        'resource_names': [name for name, estimated, *_ in resources['totals'] if estimated is not None],
         'period': project.hls.clock_period,
         'mhz': 1000 / project.hls.clock_period,
     }
@@ -216,13 +216,13 @@ def _resources(project, directory: Path, build: dict, estimate: dict | None, eng
         found['by_layer'] = any(row['synthesized'] for row in layers)
         what = 'estimated'
         if estimate['LUT'] is None:
-            what = 'as declared by its layers (LUTs of C++ are not known)'
+            what = 'as declared by its layers'
     elif engines:
         layers, what = list(engines.values()), 'after synthesis'
     else:
         return found
     board = estimate['device'] if estimate else str(project.hls.part)
-    if any(available.values()):
+    if any(available.get(r) and layer.get(r) for layer in layers for r in RESOURCES):
         measured = section if estimate and section else None
         found['picture'] = utilisation(layers, available, directory / 'utilisation.png', board, measured, what)
     return found

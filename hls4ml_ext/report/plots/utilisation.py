@@ -37,7 +37,7 @@ def utilisation(layers: list[dict], available: dict, path, board: str, measured:
     from matplotlib.ticker import MaxNLocator
 
     nonempty(layers, 'utilisation')
-    shown = [r for r in RESOURCES if available.get(r) and (r == 'LUT' or any(layer.get(r) for layer in layers))]
+    shown = [r for r in RESOURCES if available.get(r) and any(layer.get(r) for layer in layers)]
     nonempty(shown, f'utilisation of the {board}')
     totals = {r: sum(layer.get(r) or 0 for layer in layers) for r in shown}
     n = len(layers)
