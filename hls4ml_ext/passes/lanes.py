@@ -98,7 +98,7 @@ def _best(node, neighbours: list[int], budget: int) -> int:
     costs = []
     for lanes in divisors(node.channels):
         node.set_attr('lanes', lanes)
-        if cycles_of(node) <= budget or lanes == node.channels:
+        if costs or lanes == node.channels or (node.n_beats <= budget and cycles_of(node) <= budget):
             repacks = sum(max(lanes, other) for other in neighbours if other != lanes)
             costs.append((lanes * len(node.inputs) + repacks, lanes))
     return min(costs)[1]

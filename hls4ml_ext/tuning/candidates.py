@@ -46,38 +46,48 @@ class Slot:
         node: Its node, as it was converted.
         evaluations: How often it works for an image.
         fixed: Settings that the user has made.
+        block: Name of the ODE block that it is in, or ''.
         follows: Of an ODE block: the slot inside whose output lanes are its lanes.
+        slack: By how much a block of few pixels takes longer for an evaluation than its slowest layer: as long as a word
+            takes to come back.
     """
 
     name: str
     node: ExactLayer
     evaluations: int
     fixed: dict = field(default_factory=dict)
+    block: str = ''
     follows: Slot | None = None
+    slack: float = 1.0
     _known: dict = field(default_factory=dict)
 
     def candidates(self, interval: float, family: str) -> list[Candidate]:
         """The choices with which it is not slower than `interval` cycles for an image."""
+        interval /= self.slack
         found = self._of_block(family) if isinstance(self.node, ExactODEBlock) else self._of_foldings(interval, family)
         return [candidate for candidate in found if candidate.cycles <= interval]
 
-    def all_cycles(self) -> set[float]:
-        """Cycles for an image that it can take."""
+    def least_cycles(self) -> list[float]:
+        """Cycles for an image that it takes at least, of each folding."""
         if isinstance(self.node, ExactODEBlock):
-            return set()
-        return {self._cycles(folding) for folding in self.node.possible_foldings() if self._allowed(folding)}
+            return []
+        return [self._least(folding) for folding in self.node.possible_foldings() if self._allowed(folding)]
+
+    def _least(self, folding: Folding) -> float:
+        """Cycles of work: a window in front may take more."""
+        return self.evaluations * folding.reuse * int(self.node.get_attr('n_vectors', 0) or self.node.n_pixels)
 
     def _of_foldings(self, interval, family) -> list[Candidate]:
-        fast = [f for f in self.node.possible_foldings() if self._cycles(f) <= interval and self._allowed(f)]
-        if not fast:
-            return []
-        fewest = min(f.simd * f.pe for f in fast)
-        return [
-            self._candidate(f, impl, family)
-            for f in fast
-            if f.simd * f.pe <= WIDEST * fewest or self.fixed
-            for impl in self._implementations()
-        ]
+        possible = [f for f in self.node.possible_foldings() if self._allowed(f) and self._least(f) <= interval]
+        possible.sort(key=lambda f: f.simd * f.pe)
+        fast, fewest = [], 0
+        for folding in possible:
+            if fewest and folding.simd * folding.pe > WIDEST * fewest:
+                break
+            if self._cycles(folding) <= interval:
+                fast.append(folding)
+                fewest = fewest or folding.simd * folding.pe
+        return [self._candidate(f, impl, family) for f in fast for impl in self._implementations()]
 
     def _allowed(self, folding: Folding) -> bool:
         wanted = {'SIMD': folding.simd, 'PE': folding.pe, 'ReuseFactor': folding.reuse}
@@ -176,11 +186,11 @@ def _visit(graph, evaluations: int, fixed, choices: Choices, block: Slot | None)
             continue
         name = node.layer_name or node.name
         if isinstance(node, ExactODEBlock):
-            slots[node.name] = slot = Slot(name, node, evaluations)
+            slots[node.name] = slot = Slot(name, node, evaluations, block=block.name if block else '')
             choices.slots.append(slot)
             _visit(node.dynamics, evaluations * node.evaluations, fixed, choices, slot)
         elif node.possible_foldings():
-            slots[node.name] = Slot(name, node, evaluations, fixed.get(name, {}))
+            slots[node.name] = Slot(name, node, evaluations, fixed.get(name, {}), block.name if block else '')
             choices.slots.append(slots[node.name])
         elif not isinstance(node, ExactRepack):
             choices.settled.append(node)

@@ -41,7 +41,7 @@ def share_sum(cost: Resources, available: dict[str, int]) -> float:
 
 def solve(
     choices: Choices, interval: float, family: str, available: dict[str, int], limit: dict[str, float] | None,
-    repacks: bool = True,
+    repacks: bool = True, any_choice: bool = False,
 ) -> Solution | None:  # fmt: skip
     """The cheapest choice that takes at most `interval` cycles for an image.
 
@@ -49,6 +49,7 @@ def solve(
         available: Resource -> how many the device has.
         limit: Resource -> how many may be taken; None is any number.
         repacks: Whether repacks cost something.
+        any_choice: Whether it need not be the cheapest.
 
     Returns:
         None, if there is no such choice.
@@ -85,7 +86,7 @@ def solve(
         for lanes, of_lanes, side in [*((a, c, 0) for a, c in outs.items()), *((b, c, 1) for b, c in ins.items())]:
             here = {column: 1.0 for pair, column in pairs.items() if pair[side] == lanes}
             builder.equal({**here, **dict.fromkeys(of_lanes, -1.0)}, 0.0)
-    result = builder.solve(limit)
+    result = builder.solve(limit, gap=1.0 if any_choice else GAP)
     if result is None:
         return None
     values, objective, bound = result
@@ -122,7 +123,7 @@ class _Builder:
     def rows(self) -> dict[str, np.ndarray]:
         return {name: np.array([getattr(cost, name) for cost in self.costs], float) for name in RESOURCES}
 
-    def solve(self, limit: dict[str, float] | None):
+    def solve(self, limit: dict[str, float] | None, gap: float):
         """Values of the variables, the objective and its bound; None if nothing fits."""
         n = len(self.costs)
         data = [(i, j, v) for i, (terms, _) in enumerate(self.equations) for j, v in terms.items()]
@@ -136,7 +137,7 @@ class _Builder:
         objective = np.array([share_sum(cost, self.available) for cost in self.costs])
         result = milp(
             objective, integrality=np.array(self.integer, int), bounds=Bounds(0, 1), constraints=constraints,
-            options={'mip_rel_gap': GAP, 'time_limit': SECONDS},
+            options={'mip_rel_gap': gap, 'time_limit': SECONDS},
         )  # fmt: skip
         if result.x is None:
             return None

@@ -8,7 +8,9 @@ import tempfile
 import time
 import warnings
 from dataclasses import dataclass
-from math import floor
+from math import ceil, floor
+
+import numpy as np
 
 from hls4ml_ext.conversion import convert
 from hls4ml_ext.cost import Resources
@@ -27,6 +29,14 @@ ROUNDS = 5
 
 COARSE = 256
 """ReuseFactor of the conversion that shows which choices there are."""
+
+
+STEP = 1.01
+"""From one interval that is tried to the next."""
+
+
+LUT_PER_PRODUCT = 45
+"""About what a product and all that comes with it takes; only where the search begins depends on it."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,10 @@ def tune(
     """Finds the folding of a network for an FPGA: SIMD, PE and the multipliers of each layer.
 
     One of three things is asked for: so many images per second at the least cost; a latency at the least cost; or the
-    fastest network that fits. The cost is the sum of the shares of the device that the network takes, over LUT, FF, DSP, block RAM
-    and UltraRAM. Choices are found by a mixed-integer program whose coefficients are those of :func:`hls4ml_ext.estimate`;
-    the folding is then converted, estimated, and corrected until it keeps what was asked for.
+    fastest network that fits. The cost is the sum of the shares of the device that the network takes, over LUT, FF, DSP,
+    block RAM and UltraRAM. Choices are found by a mixed-integer program whose coefficients are those of
+    :func:`hls4ml_ext.estimate`; the folding is then converted, estimated, and corrected until it keeps what was asked
+    for.
 
     Args:
         model: A Keras model, as for :func:`hls4ml_ext.convert`.
@@ -122,14 +133,15 @@ def tune(
     start = time.perf_counter()
     search = Search(model, device, clock_period, share, keep or {})
     if target_fps is not None:
-        point, interval = search.for_interval(floor(1e9 / (target_fps * clock_period)), f'{target_fps:,g} images per second')
-        words = f'{target_fps:,g} images per second'
+        words, interval = f'{target_fps:,g} images per second', floor(1e9 / (target_fps * clock_period))
+        point = search.for_interval(interval, words)
     elif max_latency_ms is not None:
         point, interval = search.for_latency(max_latency_ms * 1e6 / clock_period)
         words = f'a latency of {max_latency_ms:g} ms'
     else:
-        point, interval = search.fastest()
+        point = search.fastest()
         words = f'the fastest on {share:.0%} of the {search.device.board}'
+    search.forget()
     if fit:
         value, bound = point.estimate.max_cycles, search.fewest_cycles(point)
         measure = 'cycles'
@@ -152,13 +164,13 @@ def pareto(
         model, device, clock_period, share, keep: See :func:`tune`.
     """
     search = Search(model, device, clock_period, share, keep or {})
-    fastest, _ = search.fastest()
+    fastest = search.fastest()
     found, interval = [fastest], fastest.estimate.max_cycles
     while len(found) < points:
         interval *= 2
         if interval > search.intervals[-1]:
             break
-        point, _ = search.for_interval(interval, f'{interval:,} cycles')
+        point = search.for_interval(interval, f'{interval:,} cycles')
         if share_sum(point.estimate, search.available) < share_sum(found[-1].estimate, search.available):
             found.append(point)
     return found
@@ -170,7 +182,7 @@ class Search:
     Attributes:
         device, family, available: The FPGA, and what it has.
         choices: What can be chosen.
-        intervals: Cycles for an image that single layers can have, increasing.
+        intervals: Cycles for an image that are tried, increasing.
     """
 
     def __init__(self, model, device: str | Device, clock_period: float, share: float, keep: dict[str, dict]):
@@ -187,16 +199,15 @@ class Search:
             first = self._converted({})
         self.choices: Choices = choices_of(first, keep)
         self.settled = sum((layer_cost(node, self.family) for node in self.choices.settled), Resources())
-        self.intervals = sorted({floor(cycles) for slot in self.choices.slots for cycles in slot.all_cycles()})
+        cycles = [c for slot in self.choices.slots for c in slot.least_cycles()]
+        steps = np.arange(ceil(np.log(max(cycles) / min(cycles)) / np.log(STEP)) + 2)
+        self.intervals = sorted({ceil(c) for c in min(cycles) * STEP**steps})
 
     # ------------------------------------------------------------------ targets
 
-    def for_interval(self, interval: int, words: str) -> tuple[Point, int]:
-        """The cheapest folding of at most `interval` cycles for an image.
-
-        Returns:
-            The point, and the interval that was asked of the solver.
-        """
+    def for_interval(self, interval: int, words: str) -> Point:
+        """The cheapest folding of at most `interval` cycles for an image."""
+        self.forget()
         slow = [slot.name for slot in self.choices.slots if not slot.candidates(interval, self.family)]
         if slow:
             raise ExtError(f"{words}: layer '{slow[0]}' can't do an image in {interval:,} cycles. {self._allows()}")
@@ -206,19 +217,20 @@ class Search:
         return found
 
     def for_latency(self, cycles: float) -> tuple[Point, int]:
-        """The cheapest folding with a latency of at most so many cycles."""
+        """The cheapest folding with a latency of at most so many cycles, and its interval."""
         low, high, best = 0, len(self.intervals) - 1, None
         while low <= high:
             middle = (low + high) // 2
+            self.forget()
             found = self._rounds(self.intervals[middle])
-            if found and found[0].estimate.estimated_latency_cycles <= cycles:
-                best, low = found, middle + 1
+            if found and found.estimate.estimated_latency_cycles <= cycles:
+                best, low = (found, self.intervals[middle]), middle + 1
             elif found is None:  # too fast to fit
                 low = middle + 1
             else:
                 high = middle - 1
         if best is None:
-            fastest, _ = self.fastest()
+            fastest = self.fastest()
             latency = fastest.estimate.estimated_latency_ns / 1e6
             raise ExtError(
                 f'a latency of {cycles * self.clock_period / 1e6:g} ms is not possible in {self.share:.0%} of the '
@@ -227,9 +239,10 @@ class Search:
             )
         return best
 
-    def fastest(self) -> tuple[Point, int]:
+    def fastest(self) -> Point:
         """The fastest folding that fits."""
-        index = self._first(lambda interval: self._solve(interval, self._limit(self.settled)) is not None)
+        self.forget()
+        index = self._first(lambda interval: self._solve(interval, self._limit(self.settled), any_choice=True) is not None)
         while index < len(self.intervals):
             found = self._rounds(self.intervals[index])
             if found:
@@ -248,7 +261,7 @@ class Search:
     def fewest_cycles(self, point: Point) -> int:
         """Cycles for an image below which nothing fits, even if repacks cost nothing."""
         limit = self._limit(self._settled_in(point))
-        index = self._first(lambda interval: self._solve(interval, limit, repacks=False) is not None)
+        index = self._first(lambda interval: self._solve(interval, limit, False, any_choice=True) is not None)
         return self.intervals[min(index, len(self.intervals) - 1)]
 
     def least_cost(self, interval: int, point: Point) -> float:
@@ -264,26 +277,53 @@ class Search:
 
     # ------------------------------------------------------------------ steps
 
+    def forget(self):
+        """Forgets what rounds have learned of blocks that take longer than their slowest layer."""
+        for slot in self.choices.slots:
+            slot.slack = 1.0
+
     def _first(self, possible) -> int:
-        """The number of the smallest interval that is possible."""
-        low, high = 0, len(self.intervals)
+        """The number of the smallest interval that is possible, looked for around the one that multipliers alone suggest."""
+        last = len(self.intervals)
+        at = min(int(np.searchsorted(self.intervals, self._guess())), last - 1)
+        low, high, step = 0, last, 8
+        if possible(self.intervals[at]):
+            high = at
+            while at > 0 and possible(self.intervals[max(at - step, 0)]):
+                high = at = max(at - step, 0)
+                step *= 2
+            low = max(at - step, -1) + 1 if at else 0
+        else:
+            low = at + 1
+            while at < last - 1 and not possible(self.intervals[min(at + step, last - 1)]):
+                at = min(at + step, last - 1)
+                low = at + 1
+                step *= 2
+            high = min(at + step, last)
         while low < high:
             middle = (low + high) // 2
             low, high = (low, middle) if possible(self.intervals[middle]) else (middle + 1, high)
         return low
 
+    def _guess(self) -> float:
+        """The interval at which multipliers in LUTs fill the share of the device."""
+        macs = sum(
+            slot.evaluations * slot.node.macs for slot in self.choices.slots if not isinstance(slot.node, ExactODEBlock)
+        )
+        return macs * LUT_PER_PRODUCT / (self.share * self.available['LUT'])
+
     def _limit(self, others: Resources) -> dict[str, float]:
         """What is left for the layers that can be folded."""
         return {name: self.share * self.available[name] - getattr(others, name) for name in RESOURCES}
 
-    def _solve(self, interval, limit, repacks: bool = True) -> Solution | None:
-        return solve(self.choices, interval, self.family, self.available, limit, repacks)
+    def _solve(self, interval, limit, repacks: bool = True, any_choice: bool = False) -> Solution | None:
+        return solve(self.choices, interval, self.family, self.available, limit, repacks, any_choice)
 
-    def _rounds(self, interval: int) -> tuple[Point, int] | None:
+    def _rounds(self, interval: int) -> Point | None:
         """A folding that keeps `interval` and the share of the device when it is converted; None if there is none."""
-        others, asked = self.settled, interval
+        others = self.settled
         for _ in range(ROUNDS):
-            solution = self._solve(asked, self._limit(others))
+            solution = self._solve(interval, self._limit(others))
             if solution is None:
                 return None
             layers = {
@@ -295,9 +335,11 @@ class Search:
             found = point.estimate
             fits = all(found.shares.get(name, 0) <= self.share for name in RESOURCES)
             if found.max_cycles <= interval and fits:
-                return point, asked
-            if found.max_cycles > interval:
-                asked = floor(asked * interval / found.max_cycles)
+                return point
+            for slow in [layer for layer in found.layers if not layer.block and layer.cycles > interval]:
+                inside = [slot for slot in self.choices.slots if slot.name == slow.name or slot.block == slow.name]
+                for slot in inside or self.choices.slots:
+                    slot.slack *= slow.cycles / interval
             differences = {name: getattr(found, name) - getattr(solution.cost, name) for name in RESOURCES}
             others = Resources(**{name: max(value, getattr(others, name)) for name, value in differences.items()})
         return None
@@ -322,8 +364,7 @@ class Search:
 
     def _allows(self) -> str:
         """What the device allows, in words."""
-        fastest, _ = self.fastest()
-        found = fastest.estimate
+        found = self.fastest().estimate
         limit = found.limiting_resource
         return (
             f'The fastest network that fits does {found.estimated_throughput_fps:,.0f} images per second at '
