@@ -162,6 +162,13 @@ def plot(project: ProjectFile, output: Output = None, backend: Backend = None):
 
 
 @command
+def report(project: ProjectFile, output: Output = None):
+    """One HTML file of all that is known of the run, DIR/report.html: readable without a network."""
+    with prepared(project, output, compiler=False) as a_run:
+        a_run.reporter.written(a_run.report())
+
+
+@command
 def study(
     study: Annotated[
         Path,

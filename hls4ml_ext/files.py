@@ -90,10 +90,10 @@ def remove_unfinished(directory: Path):
             path.unlink()
 
 
-def write_json(path: Path, content: dict):
-    """Replaces a file at once. Raises ProjectError if it can't be written."""
+def write_json(path: Path, content: dict, indent: int | None = 2):
+    """Replaces a file at once; without an indent it is one line. Raises ProjectError if it can't be written."""
     with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        unfinished.write_text(json.dumps(content, indent=indent) + '\n', encoding='utf-8')
 
 
 def read_json(path: Path) -> dict:

@@ -2,7 +2,7 @@
 
 A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json``, ``training.csv`` and
 ``curves.png`` (how it was trained), ``float.keras`` (before quantization), ``training/`` (checkpoints, to resume), ``hls/``
-(the HLS project), ``results.json`` and ``evaluation.json``. One run at a time can use it.
+(the HLS project), ``results.json``, ``timeline.json`` and ``evaluation.json``. One run at a time can use it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from hls4ml_ext.errors import PrecisionError, ProjectError
+from hls4ml_ext.errors import ExtError, PrecisionError, ProjectError
 from hls4ml_ext.files import LOCK, locked, make_directory, read_json, remove_unfinished, replacing, unusable, write_json
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, INITIAL_REMEDY, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
@@ -25,6 +25,12 @@ from hls4ml_ext.shipped import project_name
 
 COUNTED = 8
 """Images whose cycles are counted; they do not depend on the image."""
+
+BINS = 512
+"""Parts of a run, at most, for which it is known what each engine does."""
+
+TIMELINE = 'timeline.json'
+"""What each engine does when: a :class:`hls4ml_ext.rtl.cycles.Timeline`."""
 
 MARK = '.hls4ml-ext-run'
 """The file by which a directory is known to be a run's."""
@@ -270,7 +276,7 @@ class Run:
         return self._results(hls_model, data, expected, outputs, compared)
 
     def count_cycles(self, hls_model) -> dict:
-        """Counts the cycles of the RTL on some test images.
+        """Counts the cycles of the RTL on some test images; what each engine does when goes into ``timeline.json``.
 
         Returns:
             dict: for ``results.json``: latency, interval, images_per_second, and what each engine did.
@@ -278,10 +284,12 @@ class Run:
         import hls4ml_ext
 
         with self.reporter.step('cycles', detail=f'of {COUNTED} images') as step:
-            cycles = hls4ml_ext.measure_cycles(hls_model, self.load_data().x_test[:COUNTED])
+            cycles = hls4ml_ext.measure_cycles(hls_model, self.load_data().x_test[:COUNTED], bins=BINS)
             per_second = cycles.images_per_second(self.project.hls.clock_period)
             step.show(f'{cycles.interval:,} an image, {cycles.latency:,} from first to last')
-        return {**asdict(cycles), 'images_per_second': per_second}
+        counted = asdict(cycles)
+        write_json(self.directory / TIMELINE, counted.pop('timeline'), indent=None)
+        return {**counted, 'images_per_second': per_second}
 
     def build(self, hls_model) -> dict:
         """Synthesizes the RTL, and makes a bitstream where there is an open flow; see ``build`` of an RTL model.
@@ -392,6 +400,46 @@ class Run:
                 path = self.directory / 'attention.png'
                 written.append(plots.attention_maps(model, data.x_test[few], titles, path))
         return written
+
+    def report(self) -> Path:
+        """Writes what is known of the run into one HTML file, ``report.html``; pictures of the hardware beside it.
+
+        Estimates what the network takes, and draws; it trains, simulates and synthesizes nothing: the report says what is
+        missing, and which command makes it.
+
+        Returns:
+            The file.
+
+        Raises:
+            ProjectError: if it can't be written, or there is a file of that name which is no report.
+        """
+        import hls4ml_ext
+        from hls4ml_ext.estimation.layers import engines_of_layers
+        from hls4ml_ext.report import facts
+        from hls4ml_ext.report.html.content import content_of
+        from hls4ml_ext.report.html.page import REPORT, check_ours, write_report
+
+        path = self.directory / REPORT
+        check_ours(path)
+        layers = estimate = None
+        problem, engines = '', {}
+        try:
+            model = self.any_model()
+            with self.reporter.step('estimate', detail=self.project.hls.backend) as step:
+                hls_model, _ = self._converted(model, write=False)
+                layers = facts.layer_facts(hls_model)
+                if self.project.hls.backend == 'RTL':
+                    engines = engines_of_layers(hls_model)
+                estimate = hls4ml_ext.estimate(hls_model).to_dict()
+                step.show(f'{step.detail}, {estimate["device"]} ({estimate["part"]})')
+        except ExtError as e:
+            problem = str(e)
+            self.reporter.note(f'The network could not be estimated: {problem}')
+        with self.reporter.step('report', detail='pictures') as step:
+            content = content_of(self.project, self.directory, layers, estimate, problem, engines)
+            write_report(content, path)
+            step.show('one HTML file')
+        return path
 
     def _trained_model(self):
         """The trained model; one that comes from a file is taken from there."""

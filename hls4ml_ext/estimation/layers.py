@@ -20,6 +20,23 @@ def layer_engines(node: ExactLayer) -> list[Instance]:
     return [engine for engine in _placed(node) if engine.name not in inside]
 
 
+def engines_of_layers(hls_model) -> dict[str, str]:
+    """Name of each engine -> name of its layer, also inside of ODE blocks; for reports of synthesis.
+
+    Args:
+        hls_model: Of the RTL back end.
+    """
+    found = {}
+
+    def visit(nodes):
+        for node in nodes:
+            found.update({engine.name: node.layer_name for engine in layer_engines(node)})
+            visit(node.inner_layers())
+
+    visit(node for node in hls_model.get_layers() if isinstance(node, ExactLayer))
+    return found
+
+
 def _placed(node) -> list[Instance]:
     body = Body()
     inputs = [Stream(*stream_of(source_of(node.model, tensor), tensor)) for tensor in node.inputs]
