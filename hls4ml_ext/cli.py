@@ -230,7 +230,8 @@ def tune(
     output: Output = None,
     device: Device = None,
     target_fps: Annotated[
-        float | None, typer.Option('--target-fps', min=0, help='So many images per second at the least cost.', show_default=False)
+        float | None,
+        typer.Option('--target-fps', min=0, help='So many images per second at the least cost.', show_default=False),
     ] = None,
     max_latency_ms: Annotated[
         float | None, typer.Option('--max-latency', metavar='MS', help='A latency at the least cost.', show_default=False)

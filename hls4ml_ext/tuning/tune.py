@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
+import yaml
 
 from hls4ml_ext.conversion import convert
 from hls4ml_ext.cost import Resources
@@ -89,6 +90,17 @@ class Tuning(Point):
         period = self.estimate.clock_period
         period = int(period) if period == int(period) else period
         return {'backend': 'RTL', 'part': self.estimate.part, 'clock_period': period, 'layers': layers}
+
+    def yaml(self) -> str:
+        """The ``hls`` section of a project file, as text with what it promises."""
+        found = self.estimate
+        lines = [
+            f'# hls4ml-ext tune: {self.target}',
+            f'# estimated: {found.estimated_throughput_fps:,.0f} images per second at {1000 / found.clock_period:g} MHz, '
+            f'{found.max_cycles:,} cycles an image, {found.LUT:,} LUT ({found.shares["LUT"]:.0%} of the {found.device})',
+        ]
+        section = yaml.safe_dump({'hls': self.hls_section()}, sort_keys=False, default_flow_style=None, width=120)
+        return '\n'.join([*lines, section])
 
 
 def tune(
