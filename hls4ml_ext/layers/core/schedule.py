@@ -81,7 +81,7 @@ class Process:
         depths: Depths of the pipelines that the data go through: first those that handle each input beat, last the one that
             does the work.
         engine, busy: Name of what does the work, if it does that of other processes as well; and after how many cycles it
-            can begin with the next of them.
+            can begin with the next of them, or None: when it is done with this one.
     """
 
     inputs: tuple[str, ...]
@@ -94,7 +94,7 @@ class Process:
     delay: float = 0
     depths: tuple[int, ...] = (0,)
     engine: str = ''
-    busy: float = 0
+    busy: float | None = None
 
     @cached_property
     def done(self) -> np.ndarray:
@@ -215,9 +215,9 @@ def earliest(processes, period: float | None, stalls: bool):
     for process in processes:
         arrivals = [given[name] for name in process.inputs]
         begin = max(_begin(process, arrivals, period, stalls), free.get(process.engine, 0))
-        if process.engine:
-            free[process.engine] = begin + process.busy
         work = _work(process, arrivals, begin, stalls)
+        if process.engine:
+            free[process.engine] = work[-1] if process.busy is None else begin + process.busy
         works.append(work)
         for name in process.outputs:
             given[name] = process.pipeline.leaves(work, stalls)

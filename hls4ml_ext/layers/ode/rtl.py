@@ -146,7 +146,7 @@ class ODEKernel(RTLKernel):
                     inputs=tuple(f'{name}@{node.identifier}.{k}' for name in process.inputs),
                     outputs=tuple(f'{name}@{node.identifier}.{k}' for name in process.outputs),
                     engine=f'{node.identifier}.{i}',
-                    busy=rtl_kernel_of(layer).interval(layer) if layer else words,
+                    busy=rtl_kernel_of(layer).interval(layer) if layer else None,
                 )
                 if not process.inputs:  # reads the state
                     step = replace(step, inputs=(state,), needed=(every,), input_beats=(words,))
