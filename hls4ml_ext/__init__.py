@@ -26,6 +26,7 @@ _NAMES = {
     'compare': 'comparison',
     'measure_cycles': 'rtl.cycles',
     'estimate': 'estimation',
+    'tune': 'tuning',
     'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',

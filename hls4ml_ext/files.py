@@ -83,6 +83,14 @@ def replacing(path: Path, what: str = 'file') -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
 
 
+def write_new(path: Path, text: str):
+    """Writes a file that isn't there yet. Raises ProjectError if it is, or can't be written."""
+    if path.exists():
+        raise ProjectError(f"'{path}' is there already. Give the name of a new file, or remove it")
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8')
+
+
 def remove_unfinished(directory: Path):
     """Removes what processes that were killed have left of :func:`replacing`; the directory has to be locked."""
     for path in directory.glob(f'**/{UNFINISHED}{"[0-9a-f]" * 32}-*'):

@@ -192,6 +192,54 @@ class Run:
             step.show(f'{step.detail}, {found.device} ({found.part})')
         return found
 
+    def tune(self, model, device: str | None = None, share: float = 0.7, keep: bool = False, **target):
+        """Finds foldings for a target; see :func:`hls4ml_ext.tune`.
+
+        Args:
+            device: Name of an FPGA; None is that of the project.
+            keep: Whether the settings that the project has for layers stay.
+            target: target_fps, max_latency_ms or fit.
+        """
+        import hls4ml_ext
+
+        with self.reporter.step('tune', detail='foldings') as step:
+            found = hls4ml_ext.tune(model, *self._tuned_for(device), share=share, keep=self._kept(keep), **target)
+            step.show(f'{found.estimate.device}: {found.target}')
+        return found
+
+    def pareto(self, model, device: str | None = None, share: float = 0.7, keep: bool = False) -> list:
+        """The cheapest foldings from the fastest that fits downwards; see :func:`hls4ml_ext.tuning.pareto`."""
+        from hls4ml_ext.tuning import pareto
+
+        with self.reporter.step('tune', detail='a sweep') as step:
+            chosen, period = self._tuned_for(device)
+            points = pareto(model, chosen, period, share, keep=self._kept(keep))
+            step.show(f'{chosen.board}: {len(points)} foldings')
+        write_json(self.directory / 'pareto.json', {'points': [point.estimate.to_dict() for point in points]})
+        return points
+
+    def plot_pareto(self, points, device: str | None = None, share: float = 0.7) -> Path:
+        """The picture of a sweep, ``pareto.png`` in the run's directory."""
+        from hls4ml_ext.report.plots.pareto import pareto_plot
+        from hls4ml_ext.rtl.build import family_of
+
+        chosen, _ = self._tuned_for(device)
+        dataset = self.project.data.source
+        return pareto_plot(points, chosen, self.directory / 'pareto.png', share, dataset, family_of(chosen.part))
+
+    def _tuned_for(self, device: str | None):
+        """The device, and the clock period of the project in ns."""
+        from hls4ml_ext.devices import device_of_part, load_device
+
+        hls = self.project.hls
+        chosen = load_device(device) if device else device_of_part(hls.part)
+        if chosen is None:
+            raise ProjectError(f"no device file has the FPGA '{hls.part}' of the project. Choose one with --device")
+        return chosen, hls.clock_period
+
+    def _kept(self, keep: bool) -> dict:
+        return self.project.hls.hls_config()['LayerName'] if keep else {}
+
     @property
     def _training_command(self) -> str:
         return f'hls4ml-ext train {project_name(self.project.path)}'

@@ -94,3 +94,15 @@ def summary(estimate) -> Table:
         verdict = Text('as far as it is known', style='bold')
     table.add_row('fits', verdict)
     return table
+
+
+def error(known: dict) -> str:
+    """How far the figures have been from synthesis, in words.
+
+    Args:
+        known: From :func:`hls4ml_ext.cost.known_error`.
+    """
+    engines = [f'{name} {found["median"]:.1%}, at most {found["worst"]:.0%}' for name, found in known['engines'].items()]
+    text = f'off by (median of engines outside of the fit) {"; ".join(engines)}'
+    worst = [max(abs(e) for e in of.values()) for of in known['networks'].values() if of]
+    return f'{text}; whole networks at most {max(worst):.0%}' if worst else text

@@ -61,6 +61,11 @@ class Slot:
     slack: float = 1.0
     _known: dict = field(default_factory=dict)
 
+    def converted(self, node: ExactLayer):
+        """The node has been converted once more: the FIFOs around it are others, its cycles are the same."""
+        self.node = node
+        self._known = {key: value for key, value in self._known.items() if isinstance(key, Folding)}
+
     def candidates(self, interval: float, family: str) -> list[Candidate]:
         """The choices with which it is not slower than `interval` cycles for an image."""
         interval /= self.slack

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
+import yaml
 
 from hls4ml_ext.conversion import convert
 from hls4ml_ext.cost import Resources
@@ -89,6 +90,17 @@ class Tuning(Point):
         period = self.estimate.clock_period
         period = int(period) if period == int(period) else period
         return {'backend': 'RTL', 'part': self.estimate.part, 'clock_period': period, 'layers': layers}
+
+    def yaml(self) -> str:
+        """The ``hls`` section of a project file, as text with what it promises."""
+        found = self.estimate
+        lines = [
+            f'# hls4ml-ext tune: {self.target}',
+            f'# estimated: {found.estimated_throughput_fps:,.0f} images per second at {1000 / found.clock_period:g} MHz, '
+            f'{found.max_cycles:,} cycles an image, {found.LUT:,} LUT ({found.shares["LUT"]:.0%} of the {found.device})',
+        ]
+        section = yaml.safe_dump({'hls': self.hls_section()}, sort_keys=False, default_flow_style=None, width=120)
+        return '\n'.join([*lines, section])
 
 
 def tune(
@@ -243,11 +255,22 @@ class Search:
         """The fastest folding that fits."""
         self.forget()
         index = self._first(lambda interval: self._solve(interval, self._limit(self.settled), any_choice=True) is not None)
-        while index < len(self.intervals):
-            found = self._rounds(self.intervals[index])
-            if found:
-                return found
-            index += 1
+        # What is possible for the solver may not be so when it is converted: then look further, and come back halfway.
+        failed, step, best = index - 1, 1, None
+        while best is None and failed < len(self.intervals) - 1:
+            index = min(failed + step, len(self.intervals) - 1)
+            best = self._rounds(self.intervals[index], cheapest=False)
+            if best is None:
+                failed, step = index, 2 * step
+        while best is not None and index - failed > 1:
+            middle = (index + failed) // 2
+            found = self._rounds(self.intervals[middle], cheapest=False)
+            if found is None:
+                failed = middle
+            else:
+                index, best = middle, found
+        if best is not None:
+            return best
         smallest = self._solve(self.intervals[-1], None)
         cost = smallest.cost + self.settled
         worst = max((n for n in RESOURCES if self.available[n]), key=lambda n: getattr(cost, n) / self.available[n])
@@ -319,34 +342,57 @@ class Search:
     def _solve(self, interval, limit, repacks: bool = True, any_choice: bool = False) -> Solution | None:
         return solve(self.choices, interval, self.family, self.available, limit, repacks, any_choice)
 
-    def _rounds(self, interval: int) -> Point | None:
-        """A folding that keeps `interval` and the share of the device when it is converted; None if there is none."""
-        others = self.settled
+    def _rounds(self, interval: int, cheapest: bool = True) -> Point | None:
+        """A folding that keeps `interval` and the share of the device when it is converted; None if there is none.
+
+        How deep the FIFOs are, and how long a block of few pixels takes, depends on all foldings together: each round knows
+        it from the conversion of the one before.
+
+        Args:
+            cheapest: Whether to go on as long as it gets cheaper.
+        """
+        others, best, seen = self.settled, None, []
         for _ in range(ROUNDS):
             solution = self._solve(interval, self._limit(others))
-            if solution is None:
-                return None
+            if solution is None or solution.chosen in seen:
+                break
+            seen.append(solution.chosen)
             layers = {
                 slot.name: {**dict(candidate.settings), **self.keep.get(slot.name, {})}
                 for slot, candidate in zip(self.choices.slots, solution.chosen)
                 if candidate.settings
             }
-            point = self._point(layers)
+            hls_model = self._converted(layers)
+            point = self._point(layers, hls_model)
             found = point.estimate
-            fits = all(found.shares.get(name, 0) <= self.share for name in RESOURCES)
-            if found.max_cycles <= interval and fits:
-                return point
+            if found.max_cycles <= interval and all(found.shares.get(name, 0) <= self.share for name in RESOURCES):
+                if best and self._cost(point) >= self._cost(best):
+                    break
+                best = point
+                if not cheapest:
+                    break
             for slow in [layer for layer in found.layers if not layer.block and layer.cycles > interval]:
                 inside = [slot for slot in self.choices.slots if slot.name == slow.name or slot.block == slow.name]
                 for slot in inside or self.choices.slots:
                     slot.slack *= slow.cycles / interval
-            differences = {name: getattr(found, name) - getattr(solution.cost, name) for name in RESOURCES}
-            others = Resources(**{name: max(value, getattr(others, name)) for name, value in differences.items()})
-        return None
+            others = self._others(hls_model, found, solution)
+        return best
 
-    def _point(self, layers: dict) -> Point:
+    def _others(self, hls_model, found: Estimate, solution: Solution) -> Resources:
+        """What a converted network takes besides what the solver counts; and what the solver counts from now on."""
+        nodes = {node.layer_name or node.name: node for node in _all(hls_model)}
+        for slot in self.choices.slots:
+            slot.converted(nodes[slot.name])
+        chosen = sum((layer_cost(slot.node, self.family) for slot in self.choices.slots), Resources())
+        repacks = {n: getattr(solution.cost, n) - sum(getattr(c.cost, n) for c in solution.chosen) for n in RESOURCES}
+        return Resources(**{n: getattr(found, n) - getattr(chosen, n) - repacks[n] for n in RESOURCES})
+
+    def _cost(self, point: Point) -> float:
+        return share_sum(point.estimate, self.available)
+
+    def _point(self, layers: dict, hls_model) -> Point:
         config = {'Model': {}, 'LayerName': {**layers, **self.storage}}
-        return Point(config, estimate(self._converted(config['LayerName']), self.device, self.clock_period))
+        return Point(config, estimate(hls_model, self.device, self.clock_period))
 
     def _converted(self, layers: dict):
         config = {'Model': {'ReuseFactor': COARSE}, 'LayerName': {**self.keep, **self.storage, **layers}}
