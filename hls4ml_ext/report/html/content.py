@@ -63,6 +63,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
         'cycles': cycles,
         'estimate': estimate,
         'pareto': directory / 'pareto.png' if (directory / 'pareto.png').is_file() else None,
+        'foldings': read_json(directory / 'pareto.json').get('points', []),
         'rivals': rivals((results.get('data') or {}).get('name') or project.data.source),
         'known_error': known_error_text((estimate or {}).get('known_error')),
         'pictures': [(directory / name, text) for name, text in PICTURES.items() if (directory / name).is_file()],
