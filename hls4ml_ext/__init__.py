@@ -25,6 +25,8 @@ _NAMES = {
     'simulate': 'simulation',
     'compare': 'comparison',
     'measure_cycles': 'rtl.cycles',
+    'estimate': 'estimation',
+    'tune': 'tuning',
     'predict': 'prediction',
     'Operation': 'registry',
     'register_operation': 'registry',

@@ -48,6 +48,11 @@ Steps = Annotated[
     typer.Option('--steps', '-n', min=1, max=256, help='Evaluate with N steps in every ODE block, too.', show_default=False),
 ]
 
+Device = Annotated[
+    str | None,
+    typer.Option('--device', '-d', metavar='NAME', help='The FPGA; that of the project if not given.', show_default=False),
+]
+
 BACKENDS = ('tensorflow', 'jax', 'torch')
 
 WRONG, REFUSED, INTERRUPTED = 1, 2, 130
@@ -157,6 +162,13 @@ def plot(project: ProjectFile, output: Output = None, backend: Backend = None):
 
 
 @command
+def report(project: ProjectFile, output: Output = None):
+    """One HTML file of all that is known of the run, DIR/report.html: readable without a network."""
+    with prepared(project, output, compiler=False) as a_run:
+        a_run.reporter.written(a_run.report())
+
+
+@command
 def study(
     study: Annotated[
         Path,
@@ -190,6 +202,78 @@ def convert(project: ProjectFile, output: Output = None):
         a_run.reporter.print(tables.layer_table(layers, total, a_run.reporter.console.width))
         a_run.reporter.print(f'[bold]memories, DSPs[/]  {tables.usage(total, a_run.project.hls.part)}\n')
         a_run.reporter.written(a_run.directory / 'hls')
+
+
+@command
+def estimate(
+    project: ProjectFile,
+    output: Output = None,
+    device: Device = None,
+    json_file: Annotated[
+        Path | None, typer.Option('--json', metavar='FILE', help='Write it as JSON, too.', show_default=False)
+    ] = None,
+):
+    """What the network takes of an FPGA, how fast it is there, and what limits both: in seconds, without any tool."""
+    with prepared(project, output, compiler=False) as a_run:
+        found = a_run.estimate(a_run.any_model(), device)
+        a_run.reporter.print(found.table(a_run.reporter.console.width))
+        if json_file:
+            from hls4ml_ext.files import write_json
+
+            write_json(json_file, found.to_dict())
+            a_run.reporter.written(json_file)
+
+
+@command
+def tune(
+    project: ProjectFile,
+    output: Output = None,
+    device: Device = None,
+    target_fps: Annotated[
+        float | None,
+        typer.Option('--target-fps', min=0, help='So many images per second at the least cost.', show_default=False),
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option('--max-latency', metavar='MS', help='A latency at the least cost.', show_default=False)
+    ] = None,
+    fit: Annotated[bool, typer.Option('--fit', help='The fastest network that fits.')] = False,
+    sweep: Annotated[
+        bool, typer.Option('--sweep', help='The cheapest networks from the fastest that fits downwards, in a picture.')
+    ] = False,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help='Of each resource of the FPGA that the network may take.')
+    ] = 0.7,
+    keep: Annotated[bool, typer.Option('--keep', help='Keep the settings that the project has for layers.')] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option('--write', metavar='FILE', help='Write the hls section for a project file.', show_default=False),
+    ] = None,
+):
+    """Find the folding of each layer for a target on an FPGA: images per second, latency, or the fastest that fits."""
+    with prepared(project, output, compiler=False) as a_run:
+        show = a_run.reporter.print
+        if sweep:
+            points = a_run.pareto(a_run.any_model(), device, share, keep)
+            show(tuning_tables().points_table(points))
+            a_run.reporter.written(a_run.plot_pareto(points, device, share))
+            return
+        targets = {'target_fps': target_fps, 'max_latency_ms': max_latency_ms, 'fit': fit}
+        found = a_run.tune(a_run.any_model(), device, share=share, keep=keep, **targets)
+        show(found.estimate.table(a_run.reporter.console.width))
+        show(tuning_tables().verdict(found))
+        if write:
+            from hls4ml_ext.files import write_new
+
+            write_new(write, found.yaml())
+            a_run.reporter.written(write)
+        else:
+            show(found.yaml())
+
+
+def tuning_tables():
+    from hls4ml_ext.report import tuning
+
+    return tuning
 
 
 @command

@@ -83,6 +83,14 @@ def replacing(path: Path, what: str = 'file') -> Iterator[Path]:
             unfinished.unlink(missing_ok=True)
 
 
+def write_new(path: Path, text: str):
+    """Writes a file that isn't there yet. Raises ProjectError if it is, or can't be written."""
+    if path.exists():
+        raise ProjectError(f"'{path}' is there already. Give the name of a new file, or remove it")
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding='utf-8')
+
+
 def remove_unfinished(directory: Path):
     """Removes what processes that were killed have left of :func:`replacing`; the directory has to be locked."""
     for path in directory.glob(f'**/{UNFINISHED}{"[0-9a-f]" * 32}-*'):
@@ -90,10 +98,10 @@ def remove_unfinished(directory: Path):
             path.unlink()
 
 
-def write_json(path: Path, content: dict):
-    """Replaces a file at once. Raises ProjectError if it can't be written."""
+def write_json(path: Path, content: dict, indent: int | None = 2):
+    """Replaces a file at once; without an indent it is one line. Raises ProjectError if it can't be written."""
     with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        unfinished.write_text(json.dumps(content, indent=indent) + '\n', encoding='utf-8')
 
 
 def read_json(path: Path) -> dict:

@@ -36,6 +36,9 @@ class Operation:
             :class:`~hls4ml_ext.rtl.kernel.RTLKernel`. A node without one converts to C++ only.
         rtl_sources: SystemVerilog files, absolute paths, each with one module of the file's name; those that a project
             uses are copied into it.
+        rtl_costs: What these modules consist of, from which their cost follows: name of a module -> function
+            ``describe(structure, parameters)``, which adds to a :class:`~hls4ml_ext.cost.structure.Structure`. An estimate
+            leaves a module without one out, and says so.
         unknown_to_hls4ml: The Keras classes among `lowerings` that stock hls4ml can't parse.
     """
 
@@ -46,6 +49,7 @@ class Operation:
     headers: tuple[Path, ...] = ()
     rtl_kernels: tuple[type, ...] = ()
     rtl_sources: tuple[Path, ...] = ()
+    rtl_costs: dict[str, Callable] = field(default_factory=dict)
     unknown_to_hls4ml: tuple[str, ...] = ()
 
     def check(self):
@@ -70,6 +74,9 @@ class Operation:
                 raise ExtError(
                     f"operation '{self.name}': {kernel.__name__} wants {kernel.header}, which is not among its headers"
                 )
+        unknown = set(self.rtl_costs) - {Path(f).stem for f in self.rtl_sources}
+        if unknown:
+            raise ExtError(f"operation '{self.name}': costs of modules without a file: {', '.join(sorted(unknown))}")
         unknown = set(self.unknown_to_hls4ml) - set(self.lowerings)
         if unknown:
             raise ExtError(f"operation '{self.name}': no lowering for {', '.join(sorted(unknown))}")
@@ -97,6 +104,11 @@ def rtl_kernel_of(node):
 def rtl_sources() -> list[Path]:
     """The SystemVerilog files of all operations."""
     return [Path(path) for op in _operations.values() for path in op.rtl_sources]
+
+
+def rtl_costs() -> dict[str, Callable]:
+    """What the modules of all operations consist of: name of a module -> its description."""
+    return {name: describe for op in _operations.values() for name, describe in op.rtl_costs.items()}
 
 
 def rewrite_config(node):

@@ -2,7 +2,7 @@
 
 A run directory holds ``model.keras`` (trained, without batch normalization), ``training.json``, ``training.csv`` and
 ``curves.png`` (how it was trained), ``float.keras`` (before quantization), ``training/`` (checkpoints, to resume), ``hls/``
-(the HLS project), ``results.json`` and ``evaluation.json``. One run at a time can use it.
+(the HLS project), ``results.json``, ``timeline.json`` and ``evaluation.json``. One run at a time can use it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from hls4ml_ext.errors import PrecisionError, ProjectError
+from hls4ml_ext.errors import ExtError, PrecisionError, ProjectError
 from hls4ml_ext.files import LOCK, locked, make_directory, read_json, remove_unfinished, replacing, unusable, write_json
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, INITIAL_REMEDY, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
@@ -25,6 +25,12 @@ from hls4ml_ext.shipped import project_name
 
 COUNTED = 8
 """Images whose cycles are counted; they do not depend on the image."""
+
+BINS = 512
+"""Parts of a run, at most, for which it is known what each engine does."""
+
+TIMELINE = 'timeline.json'
+"""What each engine does when: a :class:`hls4ml_ext.rtl.cycles.Timeline`."""
 
 MARK = '.hls4ml-ext-run'
 """The file by which a directory is known to be a run's."""
@@ -154,6 +160,86 @@ class Run:
         with self.reporter.step('load', detail=str(self.model_file)):
             return load_keras_file(self.model_file, f'Train it again: {self._training_command} --retrain')
 
+    def any_model(self):
+        """The trained model of this run if there is one, else the model as it is before training: its hardware is the same.
+
+        Returns:
+            keras.Model: without batch normalization, ready for conversion.
+        """
+        from hls4ml_ext.train.quantization import folded
+        from hls4ml_ext.train.training import Trainer
+
+        if self._trained():
+            return self.load_model()
+        if isinstance(self.project.model, ModelFile):
+            return self._import_model()
+        data, bits = self.load_data(), self.project.quantization
+        with self.reporter.step('build', detail='untrained') as step:
+            model = folded(Trainer(self.project, data).build(bits), bits)
+            step.show('the model before training')
+        return model
+
+    def estimate(self, model, device: str | None = None):
+        """Converts the model, without writing anything, and estimates what it takes; see :func:`hls4ml_ext.estimate`.
+
+        Args:
+            device: Name of an FPGA; None is that of the project.
+        """
+        import hls4ml_ext
+
+        with self.reporter.step('estimate', detail=self.project.hls.backend) as step:
+            found = hls4ml_ext.estimate(self._converted(model, write=False)[0], device)
+            step.show(f'{step.detail}, {found.device} ({found.part})')
+        return found
+
+    def tune(self, model, device: str | None = None, share: float = 0.7, keep: bool = False, **target):
+        """Finds foldings for a target; see :func:`hls4ml_ext.tune`.
+
+        Args:
+            device: Name of an FPGA; None is that of the project.
+            keep: Whether the settings that the project has for layers stay.
+            target: target_fps, max_latency_ms or fit.
+        """
+        import hls4ml_ext
+
+        with self.reporter.step('tune', detail='foldings') as step:
+            found = hls4ml_ext.tune(model, *self._tuned_for(device), share=share, keep=self._kept(keep), **target)
+            step.show(f'{found.estimate.device}: {found.target}')
+        return found
+
+    def pareto(self, model, device: str | None = None, share: float = 0.7, keep: bool = False) -> list:
+        """The cheapest foldings from the fastest that fits downwards; see :func:`hls4ml_ext.tuning.pareto`."""
+        from hls4ml_ext.tuning import pareto
+
+        with self.reporter.step('tune', detail='a sweep') as step:
+            chosen, period = self._tuned_for(device)
+            points = pareto(model, chosen, period, share, keep=self._kept(keep))
+            step.show(f'{chosen.board}: {len(points)} foldings')
+        write_json(self.directory / 'pareto.json', {'points': [point.estimate.to_dict() for point in points]})
+        return points
+
+    def plot_pareto(self, points, device: str | None = None, share: float = 0.7) -> Path:
+        """The picture of a sweep, ``pareto.png`` in the run's directory."""
+        from hls4ml_ext.report.plots.pareto import pareto_plot
+        from hls4ml_ext.rtl.build import family_of
+
+        chosen, _ = self._tuned_for(device)
+        dataset = self.project.data.source
+        return pareto_plot(points, chosen, self.directory / 'pareto.png', share, dataset, family_of(chosen.part))
+
+    def _tuned_for(self, device: str | None):
+        """The device, and the clock period of the project in ns."""
+        from hls4ml_ext.devices import device_of_part, load_device
+
+        hls = self.project.hls
+        chosen = load_device(device) if device else device_of_part(hls.part)
+        if chosen is None:
+            raise ProjectError(f"no device file has the FPGA '{hls.part}' of the project. Choose one with --device")
+        return chosen, hls.clock_period
+
+    def _kept(self, keep: bool) -> dict:
+        return self.project.hls.hls_config()['LayerName'] if keep else {}
+
     @property
     def _training_command(self) -> str:
         return f'hls4ml-ext train {project_name(self.project.path)}'
@@ -238,7 +324,7 @@ class Run:
         return self._results(hls_model, data, expected, outputs, compared)
 
     def count_cycles(self, hls_model) -> dict:
-        """Counts the cycles of the RTL on some test images.
+        """Counts the cycles of the RTL on some test images; what each engine does when goes into ``timeline.json``.
 
         Returns:
             dict: for ``results.json``: latency, interval, images_per_second, and what each engine did.
@@ -246,10 +332,12 @@ class Run:
         import hls4ml_ext
 
         with self.reporter.step('cycles', detail=f'of {COUNTED} images') as step:
-            cycles = hls4ml_ext.measure_cycles(hls_model, self.load_data().x_test[:COUNTED])
+            cycles = hls4ml_ext.measure_cycles(hls_model, self.load_data().x_test[:COUNTED], bins=BINS)
             per_second = cycles.images_per_second(self.project.hls.clock_period)
             step.show(f'{cycles.interval:,} an image, {cycles.latency:,} from first to last')
-        return {**asdict(cycles), 'images_per_second': per_second}
+        counted = asdict(cycles)
+        write_json(self.directory / TIMELINE, counted.pop('timeline'), indent=None)
+        return {**counted, 'images_per_second': per_second}
 
     def build(self, hls_model) -> dict:
         """Synthesizes the RTL, and makes a bitstream where there is an open flow; see ``build`` of an RTL model.
@@ -360,6 +448,46 @@ class Run:
                 path = self.directory / 'attention.png'
                 written.append(plots.attention_maps(model, data.x_test[few], titles, path))
         return written
+
+    def report(self) -> Path:
+        """Writes what is known of the run into one HTML file, ``report.html``; pictures of the hardware beside it.
+
+        Estimates what the network takes, and draws; it trains, simulates and synthesizes nothing: the report says what is
+        missing, and which command makes it.
+
+        Returns:
+            The file.
+
+        Raises:
+            ProjectError: if it can't be written, or there is a file of that name which is no report.
+        """
+        import hls4ml_ext
+        from hls4ml_ext.estimation.layers import engines_of_layers
+        from hls4ml_ext.report import facts
+        from hls4ml_ext.report.html.content import content_of
+        from hls4ml_ext.report.html.page import REPORT, check_ours, write_report
+
+        path = self.directory / REPORT
+        check_ours(path)
+        layers = estimate = None
+        problem, engines = '', {}
+        try:
+            model = self.any_model()
+            with self.reporter.step('estimate', detail=self.project.hls.backend) as step:
+                hls_model, _ = self._converted(model, write=False)
+                layers = facts.layer_facts(hls_model)
+                if self.project.hls.backend == 'RTL':
+                    engines = engines_of_layers(hls_model)
+                estimate = hls4ml_ext.estimate(hls_model).to_dict()
+                step.show(f'{step.detail}, {estimate["device"]} ({estimate["part"]})')
+        except ExtError as e:
+            problem = str(e)
+            self.reporter.note(f'The network could not be estimated: {problem}')
+        with self.reporter.step('report', detail='pictures') as step:
+            content = content_of(self.project, self.directory, layers, estimate, problem, engines)
+            write_report(content, path)
+            step.show('one HTML file')
+        return path
 
     def _trained_model(self):
         """The trained model; one that comes from a file is taken from there."""

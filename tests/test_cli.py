@@ -65,7 +65,19 @@ def test_help_is_quick_and_needs_no_keras():
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
     assert done.stdout.endswith('False\n')
     assert 'PROJECT.yml' in done.stdout
-    for command in ('run', 'train', 'convert', 'simulate', 'evaluate', 'plot', 'study', 'models', 'projects', '--version'):
+    for command in (
+        'run',
+        'train',
+        'convert',
+        'simulate',
+        'evaluate',
+        'plot',
+        'report',
+        'study',
+        'models',
+        'projects',
+        '--version',
+    ):
         assert command in invoke('--help').output
 
 

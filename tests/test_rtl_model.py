@@ -1,6 +1,7 @@
 """Models of the RTL backend: conversion, projects, builds, simulation, cycles, and what they refuse."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,7 +12,7 @@ from qkeras import QActivation, QConv2D
 from rtl import assert_rtl_exact, compiled, convert_to_rtl, inputs_of, separate
 
 import hls4ml_ext
-from hls4ml_ext import ConversionError, ExtError, ProjectError, SettingsError
+from hls4ml_ext import ConversionError, ExtError, ODEBlock, ProjectError, SettingsError
 from hls4ml_ext.rtl import project, verilator
 
 SHAPE = (4, 5, 2)
@@ -120,8 +121,50 @@ def test_fewer_images_are_run_again(single):
     assert (one.latency, one.interval) == (many.latency, many.interval)
 
 
+@pytest.mark.parametrize('bins', [2, 7, 64, 400, 100_000])
+def test_timeline(bins, single):
+    _, hls_model = single
+    x = images(SHAPE, 1)[:6]
+    cycles = hls4ml_ext.measure_cycles(hls_model, x, bins=bins)
+    assert hls4ml_ext.measure_cycles(hls_model, x) == replace(cycles, timeline=None)
+    timeline = cycles.timeline
+    used = -(-cycles.cycles // timeline.bin_cycles)
+    assert used <= bins and (timeline.bin_cycles == 1 or used > bins // 2)
+    whole, rest = divmod(cycles.cycles, timeline.bin_cycles)
+    lengths = [timeline.bin_cycles] * whole + [rest] * (rest > 0)
+    for total, parts in zip(cycles.engines, timeline.engines, strict=True):
+        assert (parts.name, parts.kind, parts.blocks) == (total.name, total.kind, ())
+        for count in ('beats', 'busy', 'starved', 'stalled'):
+            assert sum(getattr(parts, count)) == getattr(total, count)
+        assert [sum(of) for of in zip(parts.busy, parts.starved, parts.stalled)] == lengths
+    assert timeline.ends[-1] == cycles.cycles - 1 and timeline.begins[0] == 0
+    assert list(timeline.begins) == sorted(timeline.begins) and list(timeline.ends) == sorted(timeline.ends)
+    assert len(timeline.ends) == len(timeline.begins) == cycles.images == 6
+
+
+def test_timeline_of_an_ode_block(tmp_path):
+    """Inside of a block an engine gives its beats once for each evaluation, and begins before the block gives any."""
+    dynamics = [QActivation(ACT), conv('f'), QActivation(ACT)]
+    block = ODEBlock(dynamics, n_steps=3, state_quantizer='quantized_bits(10,3,alpha=1)', name='ode')
+    hls_model = compiled(branches(SHAPE, {'only': [block]}), tmp_path / 'p')
+    cycles = hls4ml_ext.measure_cycles(hls_model, images(SHAPE, 1)[:5], bins=200)
+    parts = {engine.name: engine for engine in cycles.timeline.engines}
+    totals = {engine.name: engine for engine in cycles.engines}
+    assert list(parts) == list(totals) and parts['ode.f'].blocks == ('ode',) and parts['ode'].blocks == ()
+    for name, engine in parts.items():
+        assert (sum(engine.busy), sum(engine.starved), sum(engine.stalled), sum(engine.beats)) == (
+            totals[name].busy, totals[name].starved, totals[name].stalled, totals[name].beats,
+        )  # fmt: skip
+    assert totals['ode.f'].beats == 3 * totals['ode'].beats > 0
+    first = {name: next(i for i, beats in enumerate(engine.beats) if beats) for name, engine in parts.items()}
+    assert first['ode.f'] < first['ode']
+
+
 def test_measure_cycles_refuses(single, tmp_path):
     model, hls_model = single
+    for bins in (0, 1, 2.5):
+        with pytest.raises(ExtError, match=f'bins: a timeline has at least 2 parts, not {bins}'):
+            hls4ml_ext.measure_cycles(hls_model, images(SHAPE, 1), bins=bins)
     with pytest.raises(ExtError, match='there are no images'):
         hls4ml_ext.measure_cycles(hls_model, np.zeros((0, *SHAPE)))
     with pytest.raises(ExtError, match='images of shape'):

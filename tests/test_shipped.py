@@ -136,7 +136,14 @@ def test_the_wheel(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     assert {path.name for path in site.iterdir() if path.suffix != '.dist-info'} == {'hls4ml_ext'}
-    for folder in ('models', 'projects', 'devices', 'layers', 'rtl'):  # everything of the folders, but for what Python makes
+    for folder in (
+        'models',
+        'projects',
+        'devices',
+        'layers',
+        'rtl',
+        'report',
+    ):  # everything of the folders, but for what Python makes
         there, here = (
             {str(path.relative_to(root)) for path in root.rglob('*.*') if '__pycache__' not in path.parts}
             for root in (site / 'hls4ml_ext' / folder, ROOT / 'hls4ml_ext' / folder)

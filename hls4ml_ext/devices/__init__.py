@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from hls4ml_ext.errors import ExtError
 
 DIRECTORY = Path(__file__).parent
+
+ALIASES = {'ulx3s': 'ulx3s-85f'}
+"""Other names of devices."""
 
 BRAM_BITS, URAM_BITS = 36 * 1024, 288 * 1024
 """Bits of one block of block RAM and of UltraRAM (UltraScale Architecture Memory Resources, UG573)."""
@@ -53,13 +57,14 @@ def device_names() -> list[str]:
 
 
 def load_device(name: str) -> Device:
-    """A device by its name, such as 'zcu104'.
+    """A device by its name, such as 'zcu104', however it is capitalised.
 
     Raises:
         ExtError: if there is none of that name.
     """
+    given, name = name, ALIASES.get(str(name).lower(), str(name).lower())
     if name not in device_names():
-        raise ExtError(f'device {name!r} is not one of {", ".join(device_names())}')
+        raise ExtError(f'device {given!r} is not one of {", ".join(device_names())}')
     return Device.model_validate(yaml.safe_load((DIRECTORY / f'{name}.yml').read_text()))
 
 
@@ -73,6 +78,8 @@ def device_of_part(part: str) -> Device | None:
 
     def chip(name):
         fields = name.lower().split('-')
+        if fields[0].startswith('xc7'):  # the package stands behind the chip without a hyphen
+            return re.match(r'xc7[a-z]\d+t?', fields[0])[0]
         return '-'.join(fields[: 2 if fields[0].startswith('lfe5') else 1])  # Lattice has the size in a field of its own
 
     return next((d for d in map(load_device, device_names()) if chip(d.part) == chip(part)), None)

@@ -39,7 +39,7 @@ class Lanes(ModelOptimizerPass):
 def choose_lanes(model):
     """Sets ``lanes`` of every node whose lanes are free, and of the model's inputs."""
     nodes = list(model.get_layers())
-    budget = max((n.cycles for n in nodes if isinstance(n, ExactLayer) and not n.free_lanes), default=0)
+    budget = max((cycles_of(n) for n in nodes if isinstance(n, ExactLayer) and not n.free_lanes), default=0)
     consumers = {}
     for node in nodes:
         for i, tensor in enumerate(node.inputs):
@@ -57,6 +57,12 @@ def choose_lanes(model):
         for node in nodes:
             if not isinstance(node, ExactLayer):
                 node.set_attr('lanes', _inner_lanes(model, node, consumers.get(node.outputs[0], [])))
+
+
+def cycles_of(node) -> float:
+    """Cycles of a node from one image to the next, in the spelling of its back end."""
+    interval = getattr(node.model.config.backend, 'interval_of', None)
+    return interval(node) if interval else node.cycles
 
 
 def is_inner(model) -> bool:
@@ -92,7 +98,7 @@ def _best(node, neighbours: list[int], budget: int) -> int:
     costs = []
     for lanes in divisors(node.channels):
         node.set_attr('lanes', lanes)
-        if node.cycles <= budget or lanes == node.channels:
+        if costs or lanes == node.channels or (node.n_beats <= budget and cycles_of(node) <= budget):
             repacks = sum(max(lanes, other) for other in neighbours if other != lanes)
             costs.append((lanes * len(node.inputs) + repacks, lanes))
     return min(costs)[1]
@@ -126,7 +132,7 @@ def _between(model, source, have: int, wanted: int) -> int:
     """The lanes on the way between two widths of which none divides the other: narrow, if that keeps up, else wide."""
     if max(have, wanted) % min(have, wanted) == 0:
         return have
-    slowest = max(n.cycles for n in model.get_layers() if isinstance(n, ExactLayer))
+    slowest = max(cycles_of(n) for n in model.get_layers() if isinstance(n, ExactLayer))
     narrow, numbers = gcd(have, wanted), prod(source.get_output_variable(source.outputs[0]).shape)
     return narrow if numbers // narrow <= slowest else lcm(have, wanted)
 

@@ -26,8 +26,9 @@ def node_facts(node) -> dict:
     Returns:
         dict: name, kernel (C++), shape and type of the output, parameters, weight_bits, table_bits, macs and cycles (for one
         image; within an ODE block for one evaluation of its dynamics), multipliers, dsp, bram_18k and uram (slices and
-        blocks, counted from products and memories), lanes (in and out), reuse_factor (None if it has none), and the layers
-        inside. An ODE block counts the parameters, multipliers and memories of the layers inside, once.
+        blocks, counted from products and memories), lanes (in and out), reuse_factor (None if it has none), inserted (a
+        repack or a copy, put in by the converter), and the layers inside. An ODE block counts the parameters, multipliers
+        and memories of the layers inside, once.
     """
     inner = [node_facts(n) for n in node.inner_layers()]
     facts = {
@@ -46,6 +47,7 @@ def node_facts(node) -> dict:
         'uram': sum(m.uram for m in node.memories) + sum(layer['uram'] for layer in inner),
         'lanes': [node.lanes_in(), node.lanes_out],
         'reuse_factor': int(node.reuse) if hasattr(node, 'reuse') else None,
+        'inserted': bool(node.inserted),
         'layers': inner,
     }
     if not inner:

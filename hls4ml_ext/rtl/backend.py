@@ -44,6 +44,13 @@ class RTLBackend(FPGABackend):
 
         return fifo_depths(model)
 
+    def interval_of(self, node) -> float:
+        """Cycles of a node from one image to the next."""
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        kernel = rtl_kernel_of(node)
+        return kernel.interval(node) if kernel else node.cycles  # one without RTL is refused elsewhere
+
     def write(self, model):
         super().write(model)
         self.writer.write_hls(model)

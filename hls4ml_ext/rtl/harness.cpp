@@ -5,6 +5,7 @@
 #include "Vtop.h"
 #include "Vtop___024root.h"
 #include "verilated.h"
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -33,7 +34,8 @@ struct Engine {
     const int32_t *inputs, *outputs;
     int32_t n_inputs, n_outputs;
 
-    void count(const std::vector<Stream> &streams, int64_t *counts) const {
+    // Adds a cycle to beats taken and given, and cycles busy, starved and stalled: of the run, and of a part of it.
+    void count(const std::vector<Stream> &streams, int64_t *counts, int64_t *bin) const {
         bool takes = false, offered = false, waits = false;
         for (int32_t i = 0; i < n_inputs; i++) {
             const Stream &s = streams[inputs[i]];
@@ -48,9 +50,33 @@ struct Engine {
             const Stream &s = streams[outputs[i]];
             waits |= *s.valid && !*s.ready;
         }
-        counts[0] += takes;
-        counts[1] += *streams[outputs[0]].valid && *streams[outputs[0]].ready;
-        counts[takes ? 2 : waits ? 4 : wants ? 3 : 2]++;
+        const bool gives = *streams[outputs[0]].valid && *streams[outputs[0]].ready;
+        for (int64_t *to : {counts, bin}) {
+            to[0] += takes;
+            to[1] += gives;
+            to[takes ? 2 : waits ? 4 : wants ? 3 : 2]++;
+        }
+    }
+};
+
+// The counts of parts of a run, as many cycles each as let them fit: when all are used, each two become one of twice the cycles.
+struct Timeline {
+    int64_t *counts; // bins one behind the other, `size` numbers each
+    int64_t bins, size, cycles = 1;
+
+    int64_t *bin(int64_t cycle) {
+        if (cycle / cycles >= bins) {
+            for (int64_t i = 0; i < bins / 2; i++)
+                for (int64_t j = 0; j < size; j++)
+                    counts[i * size + j] = counts[2 * i * size + j] + counts[(2 * i + 1) * size + j];
+            std::fill(counts + bins / 2 * size, counts + bins * size, 0);
+            cycles *= 2;
+        }
+        return counts + cycle / cycles * size;
+    }
+    void clear() {
+        std::fill(counts, counts + bins * size, 0);
+        cycles = 1;
     }
 };
 
@@ -77,8 +103,10 @@ extern "C" {
 // is reset and begins again, or -1.
 // engines: for each of n_engines the numbers of its inputs and outputs, and then which streams these are, counted over inputs,
 // outputs and probes; counts: for each of them beats taken from any input and given, and cycles busy, starved and stalled.
+// bins, an even number: parts of the run for which binned has the same counts, and *bin_cycles the cycles of each.
 int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t patience, uint64_t seed, uint32_t percent_in,
-                uint32_t percent_out, int64_t reset_after, int32_t n_engines, const int32_t *engines, int64_t *counts) {
+                uint32_t percent_out, int64_t reset_after, int32_t n_engines, const int32_t *engines, int64_t *counts,
+                int64_t bins, int64_t *binned, int64_t *bin_cycles) {
     const std::unique_ptr<VerilatedContext> context{new VerilatedContext};
     const std::unique_ptr<Vtop> top{new Vtop{context.get()}};
     std::vector<Stream> in, out, probed;
@@ -99,6 +127,7 @@ int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t patience, 
         counted.push_back(Engine{engines + 2, engines + 2 + engines[0], engines[0], engines[1]});
         engines += 2 + engines[0] + engines[1];
     }
+    Timeline timeline{binned, bins, 5 * n_engines};
 
     Random random{88172645463325252ull + 7919 * seed};
     const auto reset = [&] {
@@ -122,6 +151,7 @@ int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t patience, 
             probes[i].done = 0;
         for (size_t i = 0; i < 5 * counted.size(); i++)
             counts[i] = 0;
+        timeline.clear();
     };
     reset();
     std::vector<char> taken(in.size());
@@ -140,12 +170,15 @@ int64_t ext_run(Beats *inputs, Beats *outputs, Beats *probes, int64_t patience, 
             *out[i].ready = random.percent(percent_out);
             busy |= outputs[i].done < outputs[i].count;
         }
-        if (!busy)
+        if (!busy) {
+            *bin_cycles = timeline.cycles;
             return cycle;
+        }
         top->eval();
         bool moved = false;
+        int64_t *const bin = timeline.bin(cycle);
         for (size_t i = 0; i < counted.size(); i++)
-            counted[i].count(streams, counts + 5 * i);
+            counted[i].count(streams, counts + 5 * i, bin + 5 * i);
         for (size_t i = 0; i < probed.size(); i++) {
             Beats &b = probes[i];
             if (*probed[i].valid && *probed[i].ready) {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import wraps
 from math import prod
+from weakref import WeakKeyDictionary
 
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.core.memory import Memory, Products
@@ -73,6 +75,19 @@ class RTLKernel:
     def interval(self, node) -> float:
         """Cycles from one image to the next in steady state, if nothing else keeps the engine waiting."""
         return self.cycles(node)
+
+
+def once_for_a_node(method):
+    """A method of a kernel whose result for a node is kept, as long as the node is."""
+    known = WeakKeyDictionary()
+
+    @wraps(method)
+    def wrapped(self, node):
+        if node not in known:
+            known[node] = method(self, node)
+        return known[node]
+
+    return wrapped
 
 
 def stream_of(node, tensor: str) -> tuple[str, int]:

@@ -203,6 +203,8 @@ class Record:
         outputs, probes: (beats, bytes) of each stream.
         input_times, output_times, probe_times: The cycle in which each beat moved.
         counts: (engines, 5) beats taken and given, and cycles in which it is busy, starved, stalled.
+        binned: (bins, engines, 5) the same for parts of the run, in their order; the last one may be shorter.
+        bin_cycles: Cycles of each part.
     """
 
     cycles: int
@@ -212,6 +214,8 @@ class Record:
     output_times: list[np.ndarray]
     probe_times: list[np.ndarray]
     counts: np.ndarray
+    binned: np.ndarray
+    bin_cycles: int
 
 
 class Library:
@@ -229,7 +233,7 @@ class Library:
 
     def run(
         self, inputs, output_shapes, probe_shapes=(), patience: int = 100_000, seed: int = 1, valid: int = 100,
-        ready: int = 100, reset_after: int = -1, engines=(),
+        ready: int = 100, reset_after: int = -1, engines=(), bins: int = 2,
     ) -> Record | None:  # fmt: skip
         """Runs the model once. Any number of threads may do so at the same time.
 
@@ -241,6 +245,8 @@ class Library:
             reset_after: Beats of the first output after which it is reset, and everything comes again; -1 for never.
             engines: For each engine to count the numbers of its input streams and of its output streams, counted over
                 inputs, outputs and probes.
+            bins: Parts of the run that are counted by themselves, at most: an even number. Each has the same cycles, a power
+                of two.
 
         Returns:
             None if it hangs.
@@ -257,12 +263,15 @@ class Library:
             for group, ts in zip(groups, times)
         ]
         table = np.array([n for ins, outs in engines for n in (len(ins), len(outs), *ins, *outs)], np.int32)
-        counts = np.zeros((len(engines), 5), np.int64)
+        counts, binned = (np.zeros((*shape, len(engines), 5), np.int64) for shape in ((), (bins,)))
+        bin_cycles = ctypes.c_int64(1)
         cycles = self._run(
             *beats, ctypes.c_int64(patience), ctypes.c_uint64(seed),
             ctypes.c_uint32(valid), ctypes.c_uint32(ready), ctypes.c_int64(reset_after), ctypes.c_int32(len(counts)),
             ctypes.c_void_p(table.ctypes.data), ctypes.c_void_p(counts.ctypes.data),
+            ctypes.c_int64(bins), ctypes.c_void_p(binned.ctypes.data), ctypes.byref(bin_cycles),
         )  # fmt: skip
         if cycles < 0:
             return None
-        return Record(cycles, outputs, probes, *times, counts)
+        used = -(-cycles // bin_cycles.value)
+        return Record(cycles, outputs, probes, *times, counts, binned[:used], bin_cycles.value)

@@ -149,9 +149,11 @@ def source_text(folder: Path, attribute: str) -> str:
 
 def with_contents(folder: Path, parameter: str) -> str:
     """A parameter and its value; for that of a file, what is in it."""
-    value = parameter.split(' ', 4)[-1].strip('"')
-    path = folder / value
-    if not value or '\\' in value or not path.is_file():
+    value = parameter.split(' ', 4)[-1]
+    if not value.startswith('"') or '\\' in value:  # a number, which may be longer than the name of a file can be
+        return parameter
+    path = folder / value.strip('"')
+    if not path.is_file():
         return parameter
     return f'{parameter.rsplit(" ", 1)[0]} {hashlib.sha256(path.read_bytes()).hexdigest()}'
 

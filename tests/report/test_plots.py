@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hls4ml_ext import MultiHeadSelfAttention2D
+from hls4ml_ext.devices import load_device
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.models.ode_mhsa import build
 from hls4ml_ext.report.plots.model import (
@@ -14,9 +15,13 @@ from hls4ml_ext.report.plots.model import (
     attention_weights,
     weight_histograms,
 )
+from hls4ml_ext.report.plots.pareto import front, pareto_plot
 from hls4ml_ext.report.plots.study import accuracy_against_parameters, accuracy_against_steps, qat_against_ptq
 from hls4ml_ext.report.plots.style import seeds_note
+from hls4ml_ext.report.plots.timeline import timeline
 from hls4ml_ext.report.plots.training import training_curves
+from hls4ml_ext.report.plots.utilisation import utilisation
+from hls4ml_ext.report.rivals import rivals
 
 HISTORY = {'loss': [2.0, 1.0], 'accuracy': [0.3, 0.5], 'val_loss': [1.9, 1.2], 'val_accuracy': [0.35, 0.45]}
 LOG = {'name': 'pretrain', 'epochs': 2, 'learning_rate': 0.1, 'seconds': 3.0, 'best_epoch': 2, 'history': HISTORY}
@@ -28,7 +33,22 @@ POINTS = [
 ]
 SEEDS = [{**POINTS[0], 'accuracy': [0.8, 0.81, 0.785]}, *POINTS[1:]]
 BITS = [{'bits': 'W4A8', 'float': 0.8, 'qat': 0.79, 'ptq': {'minmax': 0.5, 'percentile': 0.6, 'mse': 0.7}}]
+ENGINE = {'name': 'b.c', 'kind': 'conv2d', 'beats': [0, 2], 'busy': [30, 20], 'starved': [20, 9], 'stalled': [14, 2]}
+TIMELINE = {'bin_cycles': 64, 'begins': [0, 9], 'ends': [70, 94], 'engines': [
+    {**ENGINE, 'name': 'b', 'blocks': []}, *[{**ENGINE, 'blocks': ['b']}] * 12, {**ENGINE, 'name': 'z', 'blocks': []},
+]}  # fmt: skip
+LAYERS = [*[{'name': 'a', 'LUT': 90, 'BRAM_18K': 2, 'DSP': None}] * 8, {'name': '', 'LUT': 500, 'BRAM_18K': 0}]
+HAVE = {'LUT': 1000, 'BRAM_18K': 50, 'DSP': 0}
+FOLDINGS = [
+    {'LUT': lut, 'DSP': dsp, 'estimated_latency_ns': 1e9 / fps, 'estimated_throughput_fps': fps, 'name': f'{fps:g}'}
+    for lut, dsp, fps in ((20e3, 10, 900.0), (90e3, 0, 4000.0), (400e3, 90, 9000.0))
+]
+UNKNOWN = [{**folding, 'LUT': None} for folding in FOLDINGS]
 PICTURES = {
+    'timeline': lambda path: timeline(TIMELINE, path, 5),
+    'utilisation': lambda path: utilisation(LAYERS, HAVE, path, 'board', {'LUT': 1100}, share=0.7),
+    'Pareto front': lambda path: pareto_plot(FOLDINGS, load_device('zcu104'), path, dataset='cifar10'),
+    'Pareto front without LUTs': lambda path: pareto_plot(UNKNOWN, load_device('zcu104'), path),
     'curves': lambda path: training_curves([LOG, UNVALIDATED], path),
     'parameters': lambda path: accuracy_against_parameters(POINTS, path),
     'parameters of seeds': lambda path: accuracy_against_parameters(SEEDS, path),
@@ -37,6 +57,35 @@ PICTURES = {
     'bits': lambda path: qat_against_ptq([*BITS, {**BITS[0], 'bits': 'W4A4', 'qat': None}], path),
     'bits of seeds': lambda path: qat_against_ptq([{**BITS[0], 'qat': [0.7, 0.8], 'ptq': {'mse': [0.6, 0.5]}}], path),
 }
+
+
+def test_the_front():
+    """Points that another one beats, or equals at a lower cost, are not on it."""
+    assert front([3, 1, 2, 2, None, 4], [30, 10, 5, 20, 99, 30]) == [1, 3, 0]
+    assert front([None], [1]) == []
+
+
+def test_nothing_to_draw(tmp_path):
+    device = load_device('zcu104')
+    for draw in (
+        lambda path: timeline({**TIMELINE, 'engines': []}, path),
+        lambda path: utilisation([], HAVE, path, 'board'),
+        lambda path: utilisation(LAYERS, {}, path, 'board'),
+        lambda path: pareto_plot([], device, path),
+    ):
+        with pytest.raises(ProjectError, match='there is nothing to draw'):
+            draw(tmp_path / 'a.png')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_published_systems():
+    """Each has a source; those without images per second are not drawn."""
+    for rival in rivals():
+        assert rival.url.startswith('https://') and rival.source and 0 < rival.accuracy < 1
+    on_cifar = rivals('cifar10')
+    assert on_cifar == rivals('CIFAR-10 (first 100 images)') and all(rival.comparable for rival in on_cifar)
+    assert [rival.board for rival in rivals('STL-10')] == ['ZCU104'] and not rivals('STL-10')[0].comparable
+    assert rivals('digits') == []
 
 
 def size(path) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.activation import hls, lowering, rtl
+from hls4ml_ext.layers.activation import cost, hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 KERAS = 'keras.src.layers'
@@ -24,5 +24,6 @@ OPERATION = Operation(
     headers=(Path(__file__).parent / 'nnet_quantize_ext.h',),
     rtl_kernels=(rtl.QuantizeKernel,),
     rtl_sources=(Path(__file__).parent / 'ext_quantize.sv',),
+    rtl_costs=cost.MODULES,
     unknown_to_hls4ml=(f'{KERAS}.core.identity.Identity',),
 )

@@ -9,7 +9,7 @@ import numpy as np
 from hls4ml_ext import quantizers
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType, Range, power_of_two, range_of
-from hls4ml_ext.layers.attention.node import ExactAttention, ExactReluAttention, ExactSoftmaxAttention
+from hls4ml_ext.layers.attention.node import ExactAttention, ExactReluAttention, ExactSoftmaxAttention, fold, position_lanes
 from hls4ml_ext.layers.attention.tables import IntegerSoftmax, ceil_log2
 from hls4ml_ext.layers.convolution.lowering import add_conv2d
 from hls4ml_ext.layers.convolution.window import pointwise_window
@@ -154,7 +154,7 @@ def _add_core(layer, name: str, qkv: str, qkv_type: FixedType, graph) -> str:
         position=layer.position or 'none', score_type=str(score_type),
         roms={**_position_roms(layer, positions, lanes), **_softmax_roms(softmax)},
         height=height, width=width, n_heads=layer.num_heads, key_dim=layer.key_dim, simd=lanes,
-        fold_heads=layer.num_heads // max(lanes // layer.key_dim, 1), fold_dims=layer.key_dim // min(lanes, layer.key_dim),
+        **fold(lanes, layer.num_heads, layer.key_dim),
         key_width=keys.signed_bits, key_frac=keys.frac,
         stored_key_width=keys.signed_bits if layer.position == 'additive' else qkv_type.range.signed_bits,
         logit_width=sums.signed_bits, logit_shift=logit_shift, score_width=score_type.width, weight_width=weight_type.width,
@@ -171,8 +171,7 @@ def _position_roms(layer, positions: Positions | None, lanes: int) -> dict:
     """Name -> type and words of the position tables: vectors in slices of as many numbers as a cycle adds."""
     if positions is None:
         return {}
-    # Relative positions are the same for all heads.
-    size = lanes if layer.position == 'additive' else min(lanes, layer.key_dim)
+    size = position_lanes(layer.position, lanes, layer.key_dim)
     return {
         'row': (positions.type_rows, positions.rows.reshape(-1, size)),
         'col': (positions.type_cols, positions.cols.reshape(-1, size)),

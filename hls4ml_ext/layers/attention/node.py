@@ -16,6 +16,16 @@ WIDTHS = (
 )  # fmt: skip
 
 
+def fold(simd: int, n_heads: int, key_dim: int) -> dict[str, int]:
+    """Groups of heads, and slices of the dims of a head, at `simd` lanes."""
+    return {'fold_heads': n_heads // max(simd // key_dim, 1), 'fold_dims': key_dim // min(simd, key_dim)}
+
+
+def position_lanes(position: str, simd: int, key_dim: int) -> int:
+    """Numbers in a word of a table of positions: as many as a cycle adds. Relative ones are the same for all heads."""
+    return simd if position == 'additive' else min(simd, key_dim)
+
+
 class ExactAttention(ExactLayer):
     """Attention over the N pixels of a map: what both kinds share.
 
@@ -62,6 +72,16 @@ class ExactAttention(ExactLayer):
 
     def possible_foldings(self):
         return self.foldings(self.get_attr('n_heads'), self.get_attr('key_dim'))
+
+    def folded_attributes(self, folding):
+        return {'simd': folding.simd, **fold(folding.simd, self.get_attr('n_heads'), self.get_attr('key_dim'))}
+
+    def folded_roms(self, folding):
+        if self.get_attr('position') == 'none':
+            return {}
+        return dict.fromkeys(
+            ('row', 'col'), position_lanes(self.get_attr('position'), folding.simd, self.get_attr('key_dim'))
+        )
 
     @property
     def reuse(self) -> int:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.attention import hls, lowering, rtl
+from hls4ml_ext.layers.attention import cost, hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 HERE = Path(__file__).parent
@@ -16,5 +16,6 @@ OPERATION = Operation(
     headers=(HERE / 'nnet_softmax_ext.h', HERE / 'nnet_attention_ext.h'),
     rtl_kernels=(rtl.ReluAttentionKernel, rtl.SoftmaxAttentionKernel),
     rtl_sources=tuple(sorted(HERE.glob('*.sv'))),
+    rtl_costs=cost.MODULES,
     unknown_to_hls4ml=(LAYER,),
 )

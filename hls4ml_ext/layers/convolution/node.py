@@ -80,6 +80,12 @@ class WeightedLayer(ExactLayer):
     def settings(self):
         return folding_settings(self)
 
+    def folded_attributes(self, folding):
+        return {'simd': folding.simd, 'pe': folding.pe, 'reuse_cycles': folding.reuse}
+
+    def folded_roms(self, folding):
+        return {'weight': folding.simd * folding.pe, 'bias': folding.pe}
+
 
 class MatrixLayer(WeightedLayer):
     """A layer whose outputs each need all inputs of a vector; see ``matvec``."""
@@ -122,6 +128,16 @@ class WindowMixin:
         x = self.input_type()
         return self.window.memories(x.width, x.signed)
 
+    def window_kinds(self) -> dict[Folding, str]:
+        """Each possible folding -> the kind of window that it needs."""
+        return {}
+
+    def possible_foldings(self):
+        return list(self.window_kinds())
+
+    def folded_attributes(self, folding):
+        return {**super().folded_attributes(folding), 'window_kind': self.window_kinds()[folding]}
+
 
 WINDOW_ATTRIBUTES = [*(Attribute(name, value_type=int) for name in WINDOW), Attribute('window_kind', value_type=str)]
 
@@ -148,8 +164,8 @@ class ExactConv2D(WindowMixin, MatrixLayer):
     def last_input_of(self, i: int = 0):
         return self.window.last_input_of(self.fold_out, whole_pixel=True)
 
-    def possible_foldings(self):
-        return list(self.foldings({name: self.get_attr(name) for name in WINDOW}, self.get_attr('n_out')))
+    def window_kinds(self):
+        return self.foldings({name: self.get_attr(name) for name in WINDOW}, self.get_attr('n_out'))
 
     @staticmethod
     def foldings(geometry: dict[str, int], n_out: int) -> dict[Folding, str]:
@@ -189,8 +205,8 @@ class ExactDepthwiseConv2D(WindowMixin, WeightedLayer):
     def last_input_of(self, i: int = 0):
         return self.window.last_input_of(self.fold_out, whole_pixel=False)
 
-    def possible_foldings(self):
-        return list(self.foldings({name: self.get_attr(name) for name in WINDOW}))
+    def window_kinds(self):
+        return self.foldings({name: self.get_attr(name) for name in WINDOW})
 
     @staticmethod
     def foldings(geometry: dict[str, int]) -> dict[Folding, str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.convolution import hls, lowering, rtl
+from hls4ml_ext.layers.convolution import cost, hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 HERE = Path(__file__).parent
@@ -24,4 +24,5 @@ OPERATION = Operation(
     ),
     rtl_kernels=(rtl.Conv2DKernel, rtl.DepthwiseConv2DKernel, rtl.DenseKernel),
     rtl_sources=tuple(sorted(HERE.glob('*.sv'))),
+    rtl_costs=cost.MODULES,
 )

@@ -110,24 +110,27 @@ def _kept(window: Window) -> np.ndarray:
 
 
 class _Ring:
-    """The writer of ``ext_window_serial``: words go into a ring of rows, when there is room."""
+    """The writer of ``ext_window_serial``: words go into a ring of rows, one a cycle, when there is room.
+
+    Words are asked for in their order.
+    """
 
     def __init__(self, words: int):
-        self.times: list[int] = []
-        self.limits = [(words, 0)]  # of the words that may be written, each from a cycle on
+        self.runs = [(0, 0)]  # number of a word, and the cycle in which it is written; those behind it follow it
+        self.limit = words  # that may be written
 
     def allow(self, words: int, cycle: int):
-        if words > self.limits[-1][0]:
-            self.limits.append((words, cycle))
+        if words > self.limit:
+            first, begin = self.runs[-1]
+            self.runs.append((self.limit, max(begin + self.limit - first, cycle)))
+            self.limit = words
 
     def written(self, words: int) -> int:
         """The cycle in which that many words are there to be read."""
-        while len(self.times) < words:
-            number = len(self.times)
-            while self.limits[0][0] <= number:
-                self.limits.pop(0)
-            self.times.append(max(self.times[-1] + 1 if self.times else 0, self.limits[0][1]))
-        return self.times[words - 1] + 1
+        while len(self.runs) > 1 and self.runs[1][0] < words:
+            del self.runs[0]
+        first, begin = self.runs[0]
+        return begin + words - first
 
 
 def _behind_ring(engine: Engine, images: int) -> tuple[int, ...]:
@@ -143,6 +146,9 @@ def _behind_ring(engine: Engine, images: int) -> tuple[int, ...]:
         for r, in_row in enumerate(needed):
             for words in in_row:
                 at = max(at, begin - 1, ring.written(number * image + words) - 1)
+                if not engine.repeats:  # it takes a tap a cycle, and the FIFO always has room
+                    at += engine.beats
+                    continue
                 for _ in range(engine.beats):
                     at = max(at + 1, gives[0] + 1)
                     loaded = max(at + WINDOW_LATENCY + 1, loaded + 1, step.given)
@@ -153,9 +159,9 @@ def _behind_ring(engine: Engine, images: int) -> tuple[int, ...]:
                 ring.allow(number * image + top * row + size, at + 2)
         # Words that no window needs may still have to come; meanwhile the window moves down once more.
         end = (number + 1) * image
-        if ring.limits[-1][0] < end or ring.written(end) > at:
+        if ring.limit < end or ring.written(end) > at:
             ring.allow(number * image + top * row + size, at + 2)
         begin = max(at, ring.written(end)) + 1
         ring.allow(end + size, begin)
-        ends.append(step.free - 1)
+        ends.append(step.free - 1 if engine.repeats else at + WINDOW_LATENCY + 2)
     return tuple(ends)

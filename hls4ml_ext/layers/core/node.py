@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from math import prod
 
 import numpy as np
@@ -245,6 +246,40 @@ class ExactLayer(Named, Layer):
     def possible_foldings(self) -> list[Folding]:
         """The foldings among which its settings choose; none where there is nothing to fold."""
         return []
+
+    def folded_attributes(self, folding: Folding) -> dict:
+        """The attributes that one of :meth:`possible_foldings` gives this node."""
+        return {}
+
+    def folded_roms(self, folding: Folding) -> dict[str, int]:
+        """Name of each ROM whose words a folding changes -> numbers in a word."""
+        return {}
+
+    def refolded(self, folding: Folding, **attributes) -> ExactLayer:
+        """This node with another folding, to see what that would cost; it is in no graph.
+
+        Shapes, types, cycles, products and memories are those of the new folding. Weights keep their order, and the FIFO
+        behind it holds as many bits.
+
+        Args:
+            folding: One of :meth:`possible_foldings`.
+            attributes: Others to change, such as ``mult_impl``.
+        """
+        other = copy(self)
+        other.attributes = None  # a dictionary of its own, and hls4ml's views of it
+        for view in ('weights', 'variables', 'types', 'code'):
+            setattr(other, view, type(getattr(self, view))(other.attributes))
+        changed = {**self.folded_attributes(folding), **attributes}
+        other._attributes.attributes.update({**self._attributes.attributes, **changed})
+        for name, lanes in self.folded_roms(folding).items():
+            rom = self.weights[name]
+            words = rom.data.reshape(-1, lanes)
+            other._attributes.attributes[name] = RomVariable(rom.name, rom.stored_type.to_hls4ml(), words)
+        key = next(key for key, v in other._attributes.attributes.items() if isinstance(v, TensorVariable))
+        variable = other._attributes.attributes[key] = copy(self._attributes.attributes[key])
+        if isinstance(pragma := getattr(variable, 'pragma', None), tuple):
+            variable.pragma = (pragma[0], max(-(-pragma[1] * self.lanes_out // other.lanes_out), 2))
+        return other
 
     def inner_layers(self) -> list[ExactLayer]:
         """The layers that this one is made of."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.merge import hls, lowering, rtl
+from hls4ml_ext.layers.merge import cost, hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
@@ -13,4 +13,5 @@ OPERATION = Operation(
     headers=(Path(__file__).parent / 'nnet_add_ext.h',),
     rtl_kernels=(rtl.AddKernel,),
     rtl_sources=(Path(__file__).parent / 'ext_add.sv',),
+    rtl_costs=cost.MODULES,
 )

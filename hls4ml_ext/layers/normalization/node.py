@@ -67,6 +67,13 @@ class ExactLayerNorm(ExactLayer):
         """Type of the normalized values."""
         return FixedType.from_hls4ml(FPGABackend.convert_precision_string(self.get_attr('normal')))
 
+    def folded_attributes(self, folding):
+        return {'simd': folding.simd}
+
+    def folded_roms(self, folding):
+        # Without scale or center it is one word of ones or zeros, however wide.
+        return {name: folding.simd for name in ('gamma', 'beta') if self.weights[name].data.size == self.channels}
+
     @property
     def reuse(self) -> int:
         """Beats of a pixel, and cycles for one."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.normalization import hls, lowering, rtl
+from hls4ml_ext.layers.normalization import cost, hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 HERE = Path(__file__).parent
@@ -19,5 +19,6 @@ OPERATION = Operation(
     headers=(HERE / 'nnet_layer_norm_ext.h',),
     rtl_kernels=(rtl.LayerNormKernel,),
     rtl_sources=tuple(sorted(HERE.glob('*.sv'))),
+    rtl_costs=cost.MODULES,
     unknown_to_hls4ml=('hls4ml_ext.layers.normalization.keras.QLayerNormalization',),
 )

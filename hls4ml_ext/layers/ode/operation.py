@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.ode import hls, lowering, rtl
+from hls4ml_ext.layers.ode import cost, hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
@@ -13,5 +13,6 @@ OPERATION = Operation(
     headers=tuple(Path(__file__).parent / name for name in ('nnet_ode_ext.h', 'nnet_record_ext.h')),
     rtl_kernels=(rtl.ODEKernel,),
     rtl_sources=tuple(sorted(Path(__file__).parent.glob('*.sv'))),
+    rtl_costs=cost.MODULES,
     unknown_to_hls4ml=('hls4ml_ext.layers.ode.keras.ODEBlock',),
 )

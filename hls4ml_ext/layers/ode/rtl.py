@@ -16,6 +16,7 @@ from hls4ml_ext.rtl.kernel import (
     adder_tree_latency,
     depth,
     implementation,
+    once_for_a_node,
     result_type,
     stream_of,
     style,
@@ -97,6 +98,7 @@ class ODEKernel(RTLKernel):
             timed.append(rtl_kernel_of(layer).process(layer))
         return [*timed, replace(update, depths=(self.pipeline(node) - 2,))]
 
+    @once_for_a_node
     def evaluation(self, node) -> tuple[np.ndarray, np.ndarray]:
         """When the words of the state are read in an evaluation, and when they have been updated."""
         processes = self.processes(node)
@@ -104,6 +106,7 @@ class ODEKernel(RTLKernel):
         read = just_in_time(processes, ['next'], stalls=False).given['held'] - READ_DEPTH - 1
         return read, updated
 
+    @once_for_a_node
     def period(self, node) -> int:
         """Cycles from one evaluation to the next: those of the slowest engine of the dynamics, or, for few words, the time
         until a word comes back."""

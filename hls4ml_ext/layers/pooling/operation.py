@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.pooling import hls, lowering, rtl
+from hls4ml_ext.layers.pooling import cost, hls, lowering, rtl
 from hls4ml_ext.registry import Operation
 
 HERE = Path(__file__).parent
@@ -23,5 +23,6 @@ OPERATION = Operation(
     headers=(HERE / 'nnet_pooling_ext.h',),
     rtl_kernels=(rtl.Pool2DKernel, rtl.GlobalPoolingKernel),
     rtl_sources=tuple(sorted(HERE.glob('*.sv'))),
+    rtl_costs=cost.MODULES,
     unknown_to_hls4ml=('qkeras.qpooling.QAveragePooling2D', 'qkeras.qpooling.QGlobalAveragePooling2D'),
 )

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hls4ml_ext.layers.repack import hls, rtl
+from hls4ml_ext.layers.repack import cost, hls, rtl
 from hls4ml_ext.registry import Operation
 
 OPERATION = Operation(
@@ -12,4 +12,5 @@ OPERATION = Operation(
     headers=(Path(__file__).parent / 'nnet_repack_ext.h',),
     rtl_kernels=(rtl.RepackKernel,),
     rtl_sources=(Path(__file__).parent / 'ext_repack.sv',),
+    rtl_costs=cost.MODULES,
 )

@@ -1,0 +1,57 @@
+"""What a layer takes: the engines that the RTL back end would place for it, each by the model of cost of its module."""
+
+from __future__ import annotations
+
+from hls4ml_ext.cost import Resources, engine_cost
+from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.registry import rtl_kernel_of
+from hls4ml_ext.rtl.body import Body, Instance, Stream
+from hls4ml_ext.rtl.kernel import stream_of
+from hls4ml_ext.rtl.project import source_of
+
+
+def layer_engines(node: ExactLayer) -> list[Instance]:
+    """The engines of a layer; those of an ODE block are its own, without those of the layers inside.
+
+    Args:
+        node: Of a graph of the RTL back end.
+    """
+    inside = {engine.name for layer in node.inner_layers() for engine in _placed(layer)}
+    return [engine for engine in _placed(node) if engine.name not in inside]
+
+
+def engines_of_layers(hls_model) -> dict[str, str]:
+    """Name of each engine -> name of its layer, also inside of ODE blocks; for reports of synthesis.
+
+    Args:
+        hls_model: Of the RTL back end.
+    """
+    found = {}
+
+    def visit(nodes):
+        for node in nodes:
+            found.update({engine.name: node.layer_name for engine in layer_engines(node)})
+            visit(node.inner_layers())
+
+    visit(node for node in hls_model.get_layers() if isinstance(node, ExactLayer))
+    return found
+
+
+def _placed(node) -> list[Instance]:
+    body = Body()
+    inputs = [Stream(*stream_of(source_of(node.model, tensor), tensor)) for tensor in node.inputs]
+    rtl_kernel_of(node).place(node, body, inputs, [Stream(*stream_of(node, tensor)) for tensor in node.outputs])
+    return body.instances
+
+
+def layer_cost(node: ExactLayer, family: str) -> Resources:
+    """What the engines of a layer take; those of the layers inside of an ODE block are not counted.
+
+    Args:
+        node: Of a graph of the RTL back end.
+        family: Of FPGAs, one of :func:`hls4ml_ext.cost.families`.
+
+    Raises:
+        ExtError: naming the module, if there is no model of its cost.
+    """
+    return sum((engine_cost(engine.module, engine.parameters, family) for engine in layer_engines(node)), Resources())

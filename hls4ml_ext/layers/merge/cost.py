@@ -1,0 +1,18 @@
+"""What the engine of the residual add consists of; see :mod:`hls4ml_ext.cost.structure`."""
+
+from __future__ import annotations
+
+from hls4ml_ext.cost.structure import Structure
+
+
+def add(s: Structure, p: dict):
+    """``ext_add``."""
+    lanes = p['LANES']
+    s.add('adder bits', lanes * p['W_A'])
+    s.registers(lanes * p['W_A'])
+    s.requantize(p['W_A'], p, count=lanes)
+    s.delay(1, 3, reset=True)
+    s.result(lanes * p['W_Y'], p['DEPTH'], p.get('STYLE', 'auto'))
+
+
+MODULES = {'ext_add': add}
