@@ -15,7 +15,7 @@ from hls4ml_ext.layers.core.schedule import latency, process_of, processes_of
 from hls4ml_ext.registry import rtl_kernel_of
 from hls4ml_ext.rtl.build import family_of
 from hls4ml_ext.rtl.model import RTLModelGraph
-from hls4ml_ext.rtl.schedule import timed_processes
+from hls4ml_ext.rtl.schedule import latency as rtl_latency
 
 RESOURCES = ('LUT', 'FF', 'DSP', 'BRAM_18K', 'URAM')
 """What is estimated, in the names of hls4ml's reports. A block of 36 Kbit is two BRAM_18K."""
@@ -184,7 +184,7 @@ def estimate(hls_model, device: str | Device | None = None, clock_period: float 
     layers = []
     for node in nodes:
         layers += _layers(node, '', 1, interval[slowest], family)
-    processes = timed_processes(hls_model) if is_rtl else processes_of(hls_model)
+    cycles = rtl_latency(hls_model) if is_rtl else latency(processes_of(hls_model), hls_model.outputs)
     known = family is not None and all(layer.LUT is not None for layer in layers)
     return Estimate(
         device=device.board,
@@ -193,7 +193,7 @@ def estimate(hls_model, device: str | Device | None = None, clock_period: float 
         clock_period=period,
         max_cycles=interval[slowest],
         max_cycles_node_name=slowest.layer_name,
-        estimated_latency_cycles=int(latency(processes, hls_model.outputs)),
+        estimated_latency_cycles=int(cycles),
         LUT=round(sum(layer.LUT for layer in layers)) if known else None,
         FF=round(sum(layer.FF for layer in layers)) if known else None,
         **{name: int(sum(getattr(layer, name) for layer in layers)) for name in ('DSP', 'BRAM_18K', 'URAM')},

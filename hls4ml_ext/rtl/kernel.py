@@ -64,6 +64,10 @@ class RTLKernel:
         # A process gives a beat when the next one can take it: the cycle of the work is not in its depth.
         return replace(process_of(node), interval=pace, depths=(*fronts, pipeline - 1 - pace + work))
 
+    def steps(self, node) -> list[Process]:
+        """``process`` in as many parts as it takes to say exactly when the beats of one image come out."""
+        return [self.process(node)]
+
     def ahead(self, node) -> int:
         """Input beats of the next image that the last results of an image wait for, once the next image has begun."""
         return 0

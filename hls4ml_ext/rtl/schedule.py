@@ -7,6 +7,7 @@ from math import ceil
 from hls4ml_ext.layers.core.node import ExactLayer
 from hls4ml_ext.layers.core.schedule import Process, connected, processes_of
 from hls4ml_ext.layers.core.schedule import fifo_depths as depths_for
+from hls4ml_ext.layers.core.schedule import latency as latency_of
 from hls4ml_ext.passes.fifo_depths import depths_of, outputs_of
 from hls4ml_ext.passes.lanes import is_inner
 
@@ -51,6 +52,14 @@ def timed_processes(model) -> list[Process]:
         kernel.process(node) if kernel else process
         for node, kernel, process in zip(nodes, kernels_of(nodes), processes_of(model))
     ]
+
+
+def latency(model) -> int:
+    """Cycles from the first beat of an image that a graph takes to the last that it gives, with nothing in it before."""
+    nodes = list(model.get_layers())
+    kernels = kernels_of(nodes)
+    parts = [k.steps(node) if k else [process] for node, k, process in zip(nodes, kernels, processes_of(model))]
+    return latency_of([process for part in parts for process in part], model.outputs)
 
 
 def ahead_of_forks(nodes) -> dict[str, int]:

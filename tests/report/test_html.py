@@ -201,7 +201,11 @@ def test_pictures_of_the_run(project, tmp_path):
     for name in ('curves.png', 'attention.png', 'pareto.png'):
         with picture(tmp_path / 'run' / name, 1, 1):
             pass
+    point = {'estimated_throughput_fps': 4321.0, 'max_cycles': 77, 'estimated_latency_ns': 2e6, 'max_cycles_node_name': 'n<',
+             'LUT': 12345, 'FF': 1, 'BRAM_18K': 2, 'DSP': 3, 'URAM': 0, 'device': 'ZCU104'}  # fmt: skip
+    (tmp_path / 'run/pareto.json').write_text(json.dumps({'points': [point]}))
     text, page = report(project(), tmp_path / 'run', {**RESULTS, 'data': {'name': 'CIFAR-10', 'test_images': 8}})
+    assert '4,321' in page.text and '12,345' in page.text and '2 ms' in page.text and 'Estimates for the ZCU104' in page.text
     assert text.count('src="data:image/png;base64,') == 4  # these, and the utilisation
     assert 'Attention maps' in page.text and 'ResNet-8' in page.text and 'No foldings' not in page.text
     assert 'https://arxiv.org/abs/2309.15631' in page.links

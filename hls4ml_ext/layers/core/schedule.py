@@ -80,6 +80,8 @@ class Process:
         delay: Cycles between the last needed input and the work.
         depths: Depths of the pipelines that the data go through: first those that handle each input beat, last the one that
             does the work.
+        engine, busy: Name of what does the work, if it does that of other processes as well; and after how many cycles it
+            can begin with the next of them, or None: when it is done with this one.
     """
 
     inputs: tuple[str, ...]
@@ -91,6 +93,8 @@ class Process:
     input_interval: float = 1
     delay: float = 0
     depths: tuple[int, ...] = (0,)
+    engine: str = ''
+    busy: float | None = None
 
     @cached_property
     def done(self) -> np.ndarray:
@@ -207,10 +211,13 @@ def earliest(processes, period: float | None, stalls: bool):
         Stream -> times at which its beats are given; and for each process when its work for each beat is done.
     """
     given: dict[str, np.ndarray] = {}
-    works = []
+    works, free = [], {}
     for process in processes:
         arrivals = [given[name] for name in process.inputs]
-        work = _work(process, arrivals, _begin(process, arrivals, period, stalls), stalls)
+        begin = max(_begin(process, arrivals, period, stalls), free.get(process.engine, 0))
+        work = _work(process, arrivals, begin, stalls)
+        if process.engine:
+            free[process.engine] = work[-1] if process.busy is None else begin + process.busy
         works.append(work)
         for name in process.outputs:
             given[name] = process.pipeline.leaves(work, stalls)

@@ -131,6 +131,29 @@ class ODEKernel(RTLKernel):
         delay = max(first - (words - 1) * taken - pace, 0)
         return replace(process_of(node), interval=pace, input_interval=taken, delay=delay, depths=(self.latency(node),))
 
+    def steps(self, node):
+        """All evaluations, one behind the other: each reads the words that the one before has updated."""
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        words, every, (output,) = node.n_beats, np.arange(node.n_beats), node.outputs
+        layers = {n.outputs[0]: n for n in node.inner_layers()}
+        found, state = [], node.inputs[0]
+        for k in range(node.evaluations):
+            for i, process in enumerate(self.processes(node)):
+                layer = layers.get(process.outputs[0])
+                step = replace(
+                    process,
+                    inputs=tuple(f'{name}@{node.identifier}.{k}' for name in process.inputs),
+                    outputs=tuple(f'{name}@{node.identifier}.{k}' for name in process.outputs),
+                    engine=f'{node.identifier}.{i}',
+                    busy=rtl_kernel_of(layer).interval(layer) if layer else None,
+                )
+                if not process.inputs:  # reads the state
+                    step = replace(step, inputs=(state,), needed=(every,), input_beats=(words,))
+                found.append(step)
+            state = f'next@{node.identifier}.{k}'
+        return [*found, Process((state,), (output,), words, (every,), (words,), depths=(self.latency(node) - 1,))]
+
     def interval(self, node):
         return node.evaluations * self.period(node)
 

@@ -63,7 +63,7 @@ def timeline(found: dict, path, clock_period: float | None = None) -> Path:
             Line2D([], [], **DONE, label='an image is done'),
         ]
         legend(fig, handles)
-        headed(fig, _title(found, engines))
+        headed(fig, _title(found['ends']))
     return Path(path)
 
 
@@ -118,9 +118,8 @@ def _name(ax, engines, places):
     right.spines[:].set_visible(False)
 
 
-def _title(found, engines) -> str:
-    """How long the images took, and who was busy most."""
-    most = max(engines, key=lambda engine: sum(engine['busy']))
-    n = len(found['ends'])
-    share = sum(most['busy']) / (found['ends'][-1] + 1)
-    return f'{n} images in {found["ends"][-1] + 1:,} cycles; {most["name"]} is busy in {100 * share:.0f} % of them'
+def _title(ends) -> str:
+    """How long the images took, and the time from one to the next in the second half of the run."""
+    n, half = len(ends), len(ends) // 2
+    text = f'{n} image{"s" if n > 1 else ""} in {ends[-1] + 1:,} cycles'
+    return f'{text}, in steady state one every {(ends[-1] - ends[half - 1]) / (n - half):,.0f}' if half else text
