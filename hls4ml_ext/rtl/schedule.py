@@ -67,35 +67,50 @@ def ahead_of_forks(nodes) -> dict[str, int]:
 
     The last windows of an image may be completed by the first pixels of the next (see ``ext_window_parallel``). An engine
     that needs the whole image waits for them, and so does the end of the fork, where the other path has all of this image
-    already: there must be room on it for these pixels, or nobody ever moves again.
+    already: there must be room on it for what has to come for these pixels, or nobody ever moves again.
 
     Returns:
         Tensor name -> beats.
     """
-    from hls4ml_ext.registry import rtl_kernel_of
-
-    # From the outputs backwards: the nodes behind a tensor, and the beats of the next images that are needed for this one to
-    # reach the last engine behind it that needs a whole image; None if there is none.
-    behind: dict[str, set] = {}
-    needed: dict[str, int | None] = {}
-    more: dict[str, int] = {}
+    consumers: dict[str, list[tuple[ExactLayer, int]]] = {}
+    for node in nodes:
+        for i, tensor in enumerate(node.inputs):
+            consumers.setdefault(tensor, []).append((node, i))
+    behind: dict[str, set] = {}  # tensor -> the nodes that it reaches
     for node in reversed(nodes):
         after = set().union(*(behind.get(tensor, set()) for tensor in node.outputs))
-        wanted = [needed[tensor] for tensor in node.outputs if needed.get(tensor) is not None]
-        for tensor in node.outputs if len(node.outputs) > 1 else ():
-            others = [t for t in node.outputs if t != tensor and needed.get(t) and behind[t] & behind.get(tensor, set())]
-            more[tensor] = max((needed[t] for t in others), default=0)
-        if not isinstance(node, ExactLayer):
-            continue
-        ahead = rtl_kernel_of(node).ahead(node)
-        for i, tensor in enumerate(node.inputs):
-            last, beats = node.last_input_of(i), node.input_beats(i)
-            behind[tensor] = after | {node}
-            needed[tensor] = 0 if node.n_pixels > 1 and last[0] >= beats - 1 else None
-            if wanted:
-                images, rest = divmod(max(wanted), node.n_beats)
-                needed[tensor] = images * beats + max(ahead, int(last[rest - 1]) + 1 if rest else 0)
+        for tensor in node.inputs:
+            behind.setdefault(tensor, set()).update({node}, after)
+    more: dict[str, int] = {}
+    for fork in nodes:
+        for tensor in fork.outputs if len(fork.outputs) > 1 else ():
+            for other in fork.outputs:
+                common = behind.get(tensor, set()) & behind.get(other, set())
+                join = next((node for node in nodes if node in common), None)
+                if other != tensor and join is not None:
+                    beats, waits = _needed(other, join, consumers, behind, {})
+                    more[tensor] = max(more.get(tensor, 0), beats if waits else 0)
     return more
+
+
+def _needed(tensor: str, join, consumers, behind, known) -> tuple[int, bool]:
+    """Beats of the next images that must have come on a path of a fork until all of this image is at its end; and whether an
+    engine on it needs a whole image."""
+    from hls4ml_ext.registry import rtl_kernel_of
+
+    if tensor not in known:
+        found = [(0, False)]
+        for node, i in consumers.get(tensor, []):
+            outputs = [t for t in node.outputs if join in behind.get(t, set())]
+            if node is join or not outputs:
+                continue
+            wanted, waits = (max(values) for values in zip(*(_needed(t, join, consumers, behind, known) for t in outputs)))
+            last, beats = node.last_input_of(i), node.input_beats(i)
+            images, rest = divmod(wanted, node.n_beats)
+            wanted = images * beats + max(rtl_kernel_of(node).ahead(node), int(last[rest - 1]) + 1 if rest else 0)
+            found.append((wanted, waits or (node.n_pixels > 1 and last[0] >= beats - 1)))
+        known[tensor] = tuple(max(values) for values in zip(*found))
+    return known[tensor]
 
 
 def around_whole_images(nodes) -> dict[str, int]:

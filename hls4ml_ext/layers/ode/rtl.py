@@ -154,6 +154,13 @@ class ODEKernel(RTLKernel):
             state = f'next@{node.identifier}.{k}'
         return [*found, Process((state,), (output,), words, (every,), (words,), depths=(self.latency(node) - 1,))]
 
+    def ahead(self, node):
+        """The windows inside take the first evaluation of the next image for what completes the last one of this."""
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        layers = [(layer, rtl_kernel_of(layer).ahead(layer)) for layer in node.inner_layers()]
+        return sum(-(-beats * node.n_beats // layer.input_beats()) for layer, beats in layers)
+
     def interval(self, node):
         return node.evaluations * self.period(node)
 
