@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from hls4ml_ext.cost.fit import EXACT, FOLDER, of_engine, predict
+from hls4ml_ext.cost.fit import EXACT, PACKAGE, data_folder, of_engine, predict
 from hls4ml_ext.cost.structure import known_modules
 from hls4ml_ext.errors import ExtError
 
@@ -47,7 +47,7 @@ class Resources:
 
 def families() -> list[str]:
     """The families of FPGAs whose engines have a cost, in the names of :func:`hls4ml_ext.rtl.build.family_of`."""
-    fitted = {path.stem.removesuffix('_fit') for path in FOLDER.glob('*_fit.json')}
+    fitted = {path.stem.removesuffix('_fit') for folder in (PACKAGE, data_folder()) for path in folder.glob('*_fit.json')}
     return sorted(fitted | {family for family, other in SAME.items() if other in fitted})
 
 
@@ -58,10 +58,17 @@ def fitted(family: str) -> dict:
     Raises:
         ExtError: if there is none.
     """
-    path = FOLDER / f'{SAME.get(family, family)}_fit.json'
-    if not path.is_file():
+    name = f'{SAME.get(family, family)}_fit.json'
+    path = next((folder / name for folder in (data_folder(), PACKAGE) if (folder / name).is_file()), None)
+    if path is None:
         raise ExtError(f"costs of the family '{family}' are not known; there are those of {', '.join(families())}")
     return json.loads(path.read_text(encoding='utf-8'))
+
+
+def forget():
+    """Forgets what has been read and computed: a fit has changed."""
+    fitted.cache_clear()
+    _cost.cache_clear()
 
 
 def known_error(family: str) -> dict:
