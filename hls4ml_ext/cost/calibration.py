@@ -225,7 +225,9 @@ def rows_of_report(text: str, directory: Path) -> list[dict]:
         if name in counts
     ]
     if not rows:
-        raise ExtError(f"the report names no engine of the project in '{directory}'. Was it synthesized without its hierarchy?")
+        raise ExtError(
+            f"the report names no engine of the project in '{directory}'. Was it synthesized without its hierarchy?"
+        )
     return rows
 
 

@@ -66,7 +66,7 @@ def context(s: Structure, p: dict):
     s.registers(lanes * p['W_A'])
     s.add('gated sum bits', lanes * p['W_A'])
     s.multiply(p['W_X'], p['X_SIGNED'], p['W_W'], p['W_SIGNED'], p['IMPL'], count=lanes)
-    s.requantize(p['W_A'], p, count=lanes)
+    s.requantize(p['W_A'], p, count=lanes, chained=1)
     s.result(lanes * p['W_Y'], p['DEPTH'])
 
 
