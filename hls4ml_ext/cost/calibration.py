@@ -7,9 +7,22 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from hls4ml_ext.cost.engine import SAME, fitted, forget
-from hls4ml_ext.cost.fit import EXACT, FITTED, data_folder, errors_of, fit, is_held_out, of_engine, predict, refit, summary
-from hls4ml_ext.cost.sweep import engines_of_networks, engines_of_sweep
+from hls4ml_ext.cost.engine import fitted, forget
+from hls4ml_ext.cost.fit import (
+    EXACT,
+    FITTED,
+    LARGE,
+    data_folder,
+    errors_of,
+    fit,
+    is_held_out,
+    of_engine,
+    predict,
+    refit,
+    summary,
+    totals,
+)
+from hls4ml_ext.cost.sweep import MODULES, engines_of_networks, engines_of_sweep
 from hls4ml_ext.cost.synthesis import count_project, synthesize_engines
 from hls4ml_ext.errors import ExtError
 from hls4ml_ext.files import write_json
@@ -26,7 +39,7 @@ def calibrate(family: str, refit_only: bool = False, output: Path | None = None,
     Engines are synthesized once: a second call takes minutes less.
 
     Args:
-        family: 'xcup', 'xc7' or 'ecp5'.
+        family: One of :data:`SWEEPS`.
         refit_only: Take the data as they are.
         output: Folder of data and fit; None is the one that estimates read.
         progress: Called with the number of modules that are synthesized, of how many, and the name of one.
@@ -38,16 +51,17 @@ def calibrate(family: str, refit_only: bool = False, output: Path | None = None,
         ExtError: if the family is not known, or there are no data to refit.
         ProjectError: if Yosys is missing or fails.
     """
-    from hls4ml_ext.cost.memories import SHAPES
-
-    if family in SAME or family not in SHAPES:
-        known = ', '.join(sorted(set(SHAPES) - set(SAME)))
+    if family not in SWEEPS:
+        known = ', '.join(SWEEPS)
         raise ExtError(f"the family '{family}' can't be calibrated; it is one of {known}")
     folder = Path(output) if output else data_folder()
     data = read_data(family, folder)
     if not refit_only:
-        engines = [(SWEEP, engine) for engine in engines_of_sweep(SWEEPS.get(family))]
-        engines += [(name, engine) for name, found in engines_of_networks().items() for engine in distinct(found)]
+        part = SWEEPS[family]
+        counts = {module: -(-count // part) for module, count in MODULES.items()}
+        engines = [(SWEEP, engine) for engine in engines_of_sweep(counts)]
+        if part == 1:
+            engines += [(name, engine) for name, found in engines_of_networks().items() for engine in distinct(found)]
         rows = synthesize_engines([engine for _, engine in engines], family, progress)
         data['engines'] = [{'source': source, **row} for (source, _), row in zip(engines, rows)]
         data['yosys'] = yosys_version()
@@ -56,8 +70,8 @@ def calibrate(family: str, refit_only: bool = False, output: Path | None = None,
     return save(family, data, folder)
 
 
-SWEEPS: dict[str, dict[str, int] | None] = {'xcup': None}
-"""Family -> engines of its sweep; None is all of them."""
+SWEEPS: dict[str, int] = {'xcup': 1, 'ecp5': 4}
+"""Family -> one engine of how many of the sweep is synthesized."""
 
 
 def distinct(engines: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
@@ -87,6 +101,8 @@ def make_fit(data: dict, family: str) -> dict:
     held = [row for row in rows if row['source'] != SWEEP or is_held_out(row)]
     coefficients = fit([row for row in rows if row['source'] == SWEEP and not is_held_out(row)], family)
     errors = {'engines': {name: summary(found) for name, found in errors_of(held, family, coefficients).items()}}
+    large = [row for row in held if totals(row)['LUT'] >= LARGE]
+    errors['large'] = {name: summary(found) for name, found in errors_of(large, family, coefficients).items() if found}
     errors['networks'] = {name: network_error(name, data, family, coefficients) for name in data.get('networks', {})}
     return {'yosys': data.get('yosys', ''), 'coefficients': coefficients, 'errors': errors}
 
@@ -111,7 +127,7 @@ def measure_network(name: str, directory: Path, family: str, output: Path | None
         The fit of the family; its errors tell the one of this network.
     """
     folder = Path(output) if output else data_folder()
-    data = read_data(family, folder)
+    data, directory = read_data(family, folder), Path(directory)
     engines = [(module, parameters) for _, module, parameters in engines_in_project(directory)]
     data['networks'][name] = {'engines': engines, 'counts': count_project(directory, family, progress)}
     return save(family, data, folder)
@@ -256,7 +272,11 @@ def calibrate_to_reports(family: str, reports: list[tuple[str, Path]], output: P
     made = {
         'reports': len(reports),
         'coefficients': refit(rows, family, before),
-        'errors': {'engines': {name: summary(found) for name, found in errors.items() if found}, 'networks': {}},
+        'errors': {
+            'engines': {name: summary(found) for name, found in errors.items() if found},
+            'large': {},
+            'networks': {},
+        },
     }
     folder = Path(output) if output else data_folder()
     folder.mkdir(parents=True, exist_ok=True)

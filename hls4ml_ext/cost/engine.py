@@ -12,8 +12,9 @@ from hls4ml_ext.cost.fit import EXACT, PACKAGE, data_folder, of_engine, predict
 from hls4ml_ext.cost.structure import known_modules
 from hls4ml_ext.errors import ExtError
 
-SAME = {'xcu': 'xcup'}
-"""Families that take the fit of another one: UltraScale has the LUTs, registers and DSPs of UltraScale+."""
+SAME = {'xcu': 'xcup', 'xc7': 'xcup'}
+"""Families that take the fit of another one: UltraScale and the 7 series have the LUTs and registers of UltraScale+. Their
+block RAMs and DSPs follow from rules of their own. How good it is for them has not been measured."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,19 @@ def forget():
     _cost.cache_clear()
 
 
-def known_error(family: str) -> dict:
+def known_error(family: str) -> dict | None:
     """How far off LUT and FF are, as fractions, measured when the fit was made.
 
     Returns:
         ``engines``: LUT, FF -> ``median`` and ``worst`` of the sizes of the errors of engines that were not in the fit, and
-        their number; ``networks``: name -> LUT, FF -> the error of all of its engines together.
+        their number; ``large``: the same of those of at least 250 LUTs; ``networks``: name -> LUT, FF -> the error of all of
+        its engines together. None, if the family takes the fit of another one: then nobody has measured it.
 
     Raises:
         ExtError: if the family has no fit.
     """
-    return fitted(family)['errors']
+    found = fitted(family)['errors']
+    return None if family in SAME else found
 
 
 def has_cost(module: str) -> bool:

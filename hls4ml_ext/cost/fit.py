@@ -1,8 +1,8 @@
 """The fit: coefficients of the features of engines for LUTs and flip-flops, and how far off they are.
 
 A coefficient says how many LUTs, or flip-flops, one of a feature takes. They are fitted by iteratively reweighted,
-non-negative least squares on relative errors to engines that have been synthesized (``data/<family>.json``), of which every fourth is held out by the hash
-of its parameters; the errors are those of the held-out ones, and of whole networks.
+non-negative least squares on relative errors to engines that have been synthesized (``data/<family>.json``), of which every
+fourth is held out by the hash of its parameters; the errors are those of the held-out ones, and of whole networks.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ HELD_OUT = 4
 FLOOR = 50
 """Counts below this one are compared with it: a difference of one LUT is not 20 % of a FIFO of five."""
 
+
+LARGE = 250
+"""LUTs from which on an engine is large enough for its error to matter; those of others are given, too."""
 
 REWEIGHTED, SMALL = 12, 0.02
 """Rounds of the fit, and the relative error from which on an engine counts less."""

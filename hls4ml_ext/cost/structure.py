@@ -168,7 +168,8 @@ class Structure:
             p: With its parameters.
             prefix: Of their names.
             nonnegative: Whether x is known not to be negative.
-            chained: Registers in front of it that belong to it alone: without rounding and saturation all of them are one delay.
+            chained: Registers in front of it that belong to it alone: without rounding and saturation all of them are one
+                delay.
             own: Parameters that have other names there.
         """
         v = {name: own.get(name, p.get(prefix + name)) for name in ('W_Y', 'Y_SIGNED', 'SHIFT', 'ROUNDING', 'SATURATION')}
