@@ -22,7 +22,7 @@ from hls4ml_ext.cost.fit import (
     summary,
     totals,
 )
-from hls4ml_ext.cost.sweep import MODULES, engines_of_networks, engines_of_sweep
+from hls4ml_ext.cost.sweep import engines_of_networks, engines_of_sweep
 from hls4ml_ext.cost.synthesis import count_project, synthesize_engines
 from hls4ml_ext.errors import ExtError
 from hls4ml_ext.files import write_json
@@ -39,7 +39,7 @@ def calibrate(family: str, refit_only: bool = False, output: Path | None = None,
     Engines are synthesized once: a second call takes minutes less.
 
     Args:
-        family: One of :data:`SWEEPS`.
+        family: One of :data:`FAMILIES`.
         refit_only: Take the data as they are.
         output: Folder of data and fit; None is the one that estimates read.
         progress: Called with the number of modules that are synthesized, of how many, and the name of one.
@@ -51,16 +51,14 @@ def calibrate(family: str, refit_only: bool = False, output: Path | None = None,
         ExtError: if the family is not known, or there are no data to refit.
         ProjectError: if Yosys is missing or fails.
     """
-    if family not in SWEEPS:
-        known = ', '.join(SWEEPS)
+    if family not in FAMILIES:
+        known = ', '.join(FAMILIES)
         raise ExtError(f"the family '{family}' can't be calibrated; it is one of {known}")
     folder = Path(output) if output else data_folder()
     data = read_data(family, folder)
     if not refit_only:
-        part = SWEEPS[family]
-        counts = {module: -(-count // part) for module, count in MODULES.items()}
-        engines = [(SWEEP, engine) for engine in engines_of_sweep(counts)]
-        if part == 1:
+        engines = [(SWEEP, engine) for engine in engines_of_sweep()]
+        if family in NETWORKS:
             engines += [(name, engine) for name, found in engines_of_networks().items() for engine in distinct(found)]
         rows = synthesize_engines([engine for _, engine in engines], family, progress)
         data['engines'] = [{'source': source, **row} for (source, _), row in zip(engines, rows)]
@@ -70,8 +68,11 @@ def calibrate(family: str, refit_only: bool = False, output: Path | None = None,
     return save(family, data, folder)
 
 
-SWEEPS: dict[str, int] = {'xcup': 1, 'ecp5': 4}
-"""Family -> one engine of how many of the sweep is synthesized."""
+FAMILIES = ('xcup', 'ecp5')
+"""Families that can be calibrated."""
+
+NETWORKS = ('xcup',)
+"""Families for which the engines of the networks of this repository are synthesized, too."""
 
 
 def distinct(engines: list[tuple[str, dict]]) -> list[tuple[str, dict]]:
