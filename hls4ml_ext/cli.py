@@ -270,6 +270,52 @@ def tune(
             show(found.yaml())
 
 
+@command
+def calibrate(
+    family: Annotated[str, typer.Option(help="Of FPGAs: xcup (UltraScale+) or ecp5.")] = 'xcup',
+    refit: Annotated[bool, typer.Option('--refit', help='Fit to the data that are there; synthesize nothing.')] = False,
+    report: Annotated[
+        list[str],
+        typer.Option(
+            '--report', metavar='FILE:DIR', show_default=False,
+            help="Fit to Vivado's report_utilization -hierarchical of the RTL project in DIR instead; may be repeated.",
+        ),
+    ] = (),
+    output: Annotated[
+        Path | None, typer.Option('--output', '-o', help='Of data and fit; name it in HLS4ML_EXT_COSTS.', show_default=False)
+    ] = None,
+):  # fmt: skip
+    """Fit the costs of engines that estimates use, to engines that Yosys synthesizes or to reports of Vivado."""
+    from hls4ml_ext.cost import calibration
+    from hls4ml_ext.report.console import Reporter
+    from hls4ml_ext.report.estimate import error
+
+    reporter = Reporter()
+    if output is None:
+        raise ProjectError('give a folder for the data and the fit with --output, and name it in HLS4ML_EXT_COSTS to use it')
+    with reporter.step('calibrate', detail=family) as step:
+        if report:
+            made = calibration.calibrate_to_reports(family, [read_report(text) for text in report], output)
+        else:
+            made = calibration.calibrate(
+                family, refit, output, lambda done, of, module: step.show(f'{family}: {module} ({done} of {of} modules)')
+            )
+        step.show(family)
+    reporter.print(error(made['errors']))
+    reporter.written(output)
+
+
+def read_report(text: str) -> tuple[str, Path]:
+    """Text of a report, and the folder of its project, of an option FILE:DIR."""
+    file, _, directory = text.rpartition(':')
+    if not file:
+        raise ProjectError(f'--report {text}: give FILE:DIR, the report and the folder of the RTL project')
+    try:
+        return Path(file).read_text(encoding='utf-8'), Path(directory)
+    except (OSError, UnicodeDecodeError) as e:
+        raise ProjectError(f"report '{file}' can't be read: {e}") from None
+
+
 def tuning_tables():
     from hls4ml_ext.report import tuning
 

@@ -8,12 +8,13 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-from hls4ml_ext.cost.fit import EXACT, FOLDER, of_engine, predict
+from hls4ml_ext.cost.fit import EXACT, PACKAGE, data_folder, of_engine, predict
 from hls4ml_ext.cost.structure import known_modules
 from hls4ml_ext.errors import ExtError
 
-SAME = {'xcu': 'xcup'}
-"""Families that take the fit of another one: UltraScale has the LUTs, registers and DSPs of UltraScale+."""
+SAME = {'xcu': 'xcup', 'xc7': 'xcup'}
+"""Families that take the fit of another one: UltraScale and the 7 series have the LUTs and registers of UltraScale+. Their
+block RAMs and DSPs follow from rules of their own. How good it is for them has not been measured."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Resources:
 
 def families() -> list[str]:
     """The families of FPGAs whose engines have a cost, in the names of :func:`hls4ml_ext.rtl.build.family_of`."""
-    fitted = {path.stem.removesuffix('_fit') for path in FOLDER.glob('*_fit.json')}
+    fitted = {path.stem.removesuffix('_fit') for folder in (PACKAGE, data_folder()) for path in folder.glob('*_fit.json')}
     return sorted(fitted | {family for family, other in SAME.items() if other in fitted})
 
 
@@ -58,23 +59,32 @@ def fitted(family: str) -> dict:
     Raises:
         ExtError: if there is none.
     """
-    path = FOLDER / f'{SAME.get(family, family)}_fit.json'
-    if not path.is_file():
+    name = f'{SAME.get(family, family)}_fit.json'
+    path = next((folder / name for folder in (data_folder(), PACKAGE) if (folder / name).is_file()), None)
+    if path is None:
         raise ExtError(f"costs of the family '{family}' are not known; there are those of {', '.join(families())}")
     return json.loads(path.read_text(encoding='utf-8'))
 
 
-def known_error(family: str) -> dict:
+def forget():
+    """Forgets what has been read and computed: a fit has changed."""
+    fitted.cache_clear()
+    _cost.cache_clear()
+
+
+def known_error(family: str) -> dict | None:
     """How far off LUT and FF are, as fractions, measured when the fit was made.
 
     Returns:
         ``engines``: LUT, FF -> ``median`` and ``worst`` of the sizes of the errors of engines that were not in the fit, and
-        their number; ``networks``: name -> LUT, FF -> the error of all of its engines together.
+        their number; ``large``: the same of those of at least 250 LUTs; ``networks``: name -> LUT, FF -> the error of all of
+        its engines together. None, if the family takes the fit of another one: then nobody has measured it.
 
     Raises:
         ExtError: if the family has no fit.
     """
-    return fitted(family)['errors']
+    found = fitted(family)['errors']
+    return None if family in SAME else found
 
 
 def has_cost(module: str) -> bool:

@@ -1,13 +1,14 @@
 """The fit: coefficients of the features of engines for LUTs and flip-flops, and how far off they are.
 
-A coefficient says how many LUTs, or flip-flops, one of a feature takes. They are fitted by non-negative least squares on
-relative errors to engines that have been synthesized (``data/<family>.json``), of which every fourth is held out by the hash
-of its parameters; the errors are those of the held-out ones, and of whole networks.
+A coefficient says how many LUTs, or flip-flops, one of a feature takes. They are fitted by iteratively reweighted,
+non-negative least squares on relative errors to engines that have been synthesized (``data/<family>.json``), of which every
+fourth is held out by the hash of its parameters; the errors are those of the held-out ones, and of whole networks.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -17,14 +18,34 @@ import numpy as np
 from hls4ml_ext.cost.model import quantities
 from hls4ml_ext.cost.structure import Structure, structure_of
 
-FOLDER = Path(__file__).parent / 'data'
+PACKAGE, ELSEWHERE = Path(__file__).parent / 'data', 'HLS4ML_EXT_COSTS'
+"""Where data and fits are; a variable of the environment says where others are."""
+
 FITTED = ('LUT', 'FF')
 EXACT = ('LUTRAM', 'DSP', 'BRAM_18K', 'URAM')
+REGISTERS = ('registers', 'multiplier registers')
+"""The features that are flip-flops; all others are LUTs."""
+
 HELD_OUT = 4
 """One engine of so many is not in the fit."""
 
 FLOOR = 50
 """Counts below this one are compared with it: a difference of one LUT is not 20 % of a FIFO of five."""
+
+
+LARGE = 250
+"""LUTs from which on an engine is large enough for its error to matter; those of others are given, too."""
+
+REWEIGHTED, SMALL = 12, 0.02
+"""Rounds of the fit, and the relative error from which on an engine counts less."""
+
+PRIOR = 0.05
+"""How much a coefficient is held where it was, against the relative error of an engine in a report."""
+
+
+def data_folder() -> Path:
+    """The folder of data and fits."""
+    return Path(os.environ.get(ELSEWHERE) or PACKAGE)
 
 
 def is_held_out(row: dict) -> bool:
@@ -91,15 +112,47 @@ def fit(rows: list[dict], family: str) -> dict[str, dict[str, float]]:
     found = {}
     for resource in FITTED:
         names = sorted(
-            {name for features, _, _ in equations for name in features if (name == 'registers') == (resource == 'FF')}
+            {name for features, _, _ in equations for name in features if (name in REGISTERS) == (resource == 'FF')}
         )
         a = np.array([[features.get(name, 0) for name in names] for features, _, _ in equations], float)
         y = np.array([counts.get(resource, 0) for _, _, counts in equations], float)
         known = np.array([exact.get('LUTRAM', 0) if resource == 'LUT' else 0 for _, exact, _ in equations], float)
         weight = 1 / np.maximum(y, FLOOR)
         scale = np.maximum(np.abs(a * weight[:, None]).max(axis=0), 1e-12)
-        x, _ = nnls(a * weight[:, None] / scale, (y - known) * weight)
+        a, y = a * weight[:, None] / scale, (y - known) * weight
+        trust = np.ones(len(y))
+        for _ in range(REWEIGHTED):  # towards the least sum of sizes: most engines decide, not the worst
+            x, _ = nnls(a * trust[:, None], y * trust)
+            trust = 1 / np.sqrt(np.maximum(np.abs(a @ x - y), SMALL))
         found[resource] = {name: float(f'{value:.6g}') for name, value in zip(names, x / scale) if value > 0}
+    return found
+
+
+def refit(rows: list[dict], family: str, before: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Coefficients for a few engines of another tool: all of them scaled, and moved from there as far as the engines need.
+
+    Args:
+        rows: Engines with ``counts``.
+        before: The coefficients so far.
+    """
+    from scipy.optimize import nnls
+
+    found = {}
+    for resource in FITTED:
+        names = sorted(before[resource])
+        start = np.array([before[resource][name] for name in names])
+        engines = [of_engine(row, family) for row in rows]
+        a = np.array([[features.get(name, 0) for name in names] for features, _ in engines], float)
+        known = np.array([exact.get('LUTRAM', 0) if resource == 'LUT' else 0 for _, exact in engines], float)
+        y = np.array([row['counts'].get(resource, 0) for row in rows], float)
+        weight = 1 / np.maximum(y, FLOOR)
+        relative = a * start * weight[:, None]  # columns for factors of the coefficients
+        target = (y - known) * weight
+        total = relative.sum(axis=1)
+        factor = max(float(total @ target / max(total @ total, 1e-12)), 0.0)
+        prior = PRIOR * np.eye(len(names))
+        factors, _ = nnls(np.vstack([relative, prior]), np.concatenate([target, PRIOR * factor * np.ones(len(names))]))
+        found[resource] = {name: float(f'{value:.6g}') for name, value in zip(names, start * factors)}
     return found
 
 

@@ -40,7 +40,8 @@ def quantities(structure: Structure, family: str) -> Quantities:
             features['memory pieces'] += mapped.pieces - 1
         elif mapped.style == 'logic' and memory.kind == 'rom':
             different = distinct(memory.width, memory.words)
-            features['rom bits'] += different * -(-memory.words // 64)
+            inputs = min(bits_for(memory.words), 6)  # a function of few inputs of the address is a LUT, of more several
+            features[f'rom bits of {inputs} inputs' if inputs > 4 else 'rom bits'] += different * -(-memory.words // 64)
             features['registers'] += different
         elif mapped.style == 'logic':
             features['register file bits'] += memory.words * memory.width

@@ -146,6 +146,7 @@ class Structure:
         xs, ws = w_x + (not x_signed), w_w + (not w_signed)
         if impl == 'dsp' and min(xs, ws) > 1 and xs + ws >= 9:
             self.products.append((count, (xs, ws)))
+            self.add('multiplier registers', (xs + ws) * count)
             return
         self.registers((xs + ws) * count)
         if impl == 'dsp':
@@ -160,35 +161,41 @@ class Structure:
         if not triple:
             self.add('triple bits', row * count)
 
-    def requantize(self, w_x: int, p: dict, prefix: str = '', count: int = 1, **own):
+    def requantize(self, w_x: int, p: dict, prefix: str = '', count: int = 1, nonnegative=False, chained: int = 0, **own):
         """``ext_requantize``.
 
         Args:
             p: With its parameters.
             prefix: Of their names.
+            nonnegative: Whether x is known not to be negative.
+            chained: Registers in front of it that belong to it alone: without rounding and saturation all of them are one
+                delay.
             own: Parameters that have other names there.
         """
         v = {name: own.get(name, p.get(prefix + name)) for name in ('W_Y', 'Y_SIGNED', 'SHIFT', 'ROUNDING', 'SATURATION')}
-        shift, w_y = int(v['SHIFT']), int(v['W_Y'])
-        right = max(shift, 0)
-        w_v = max(w_x, right) + 2
-        w_q = w_v - right if shift > 0 else w_x - min(shift, 0)
-        w_r = max(w_q, w_y + 1)
-        if shift > 0 and v['ROUNDING'] != 'TRN':
-            self.add('round bits', w_q * count)
+        shift, w_y, signed = int(v['SHIFT']), int(v['W_Y']), bool(v['Y_SIGNED'])
+        right, left = max(shift, 0), max(-shift, 0)
+        rounds = shift > 0 and v['ROUNDING'] != 'TRN'
+        bits = max(w_x - right + rounds - bool(nonnegative), 1)  # that the rounded number has, without zeros at the end
+        if v['SATURATION'] == 'WRAP':
+            bits = max(min(bits, w_y - left), 0)
+        if rounds:
+            self.add('round bits', bits * count)
             if v['ROUNDING'] == 'RND_CONV':
                 self.add('sticky bits', right * count)
                 self.add('ties', count)
-            kept = w_r
-        else:
-            kept = max(w_x - right, 1)
-        if v['SATURATION'] == 'WRAP':
-            self.registers((min(kept, w_y) + min(kept, w_y)) * count)
+        fits = bits + left + (signed and bool(nonnegative)) <= w_y and (signed or bool(nonnegative))
+        if fits or v['SATURATION'] == 'WRAP':
+            if chained and not rounds:
+                self.registers(-chained * bits * count)
+                self.delay(bits * count, 2 + chained)
+            else:
+                self.registers(2 * bits * count)
             return
-        self.registers((kept + w_y) * count)
+        self.registers((bits + w_y) * count)
         self.add('saturated bits', w_y * count)
-        self.add('overflow bits', max(w_r - w_y, 1) * count)
-        if v['SATURATION'] == 'SAT_SYM' and v['Y_SIGNED']:
+        self.add('overflow bits', max(bits + left - w_y, 1) * count)
+        if v['SATURATION'] == 'SAT_SYM' and signed:
             self.add('symmetric bits', w_y * count)
 
 
@@ -223,7 +230,9 @@ def dot_pair(s: Structure, p: dict):
     """``ext_dot_pair``: two products to a DSP."""
     n, xs, ws = p['N'], p['W_X'] + (not p['X_SIGNED']), p['W_W'] + (not p['W_SIGNED'])
     s.products.append((n, (xs, xs + 2 * ws + 1)))
-    s.add('packed factor bits', (xs + 2 * ws + 1) * n)
+    factor = 2 * ws + 1 if p['W_SIGNED'] else 2 * p['W_W']  # without copies of a sign, and zeros
+    s.add('multiplier registers', (xs + factor + 2 * (xs + ws)) * n)
+    s.add('packed factor bits', (ws + 1) * n if p['W_SIGNED'] else 0)
     s.add('unpacked bits', (xs + ws) * n)
     s.adder_tree(n, xs + ws, 2)
 

@@ -55,6 +55,25 @@ def synthesize_engines(engines: list[tuple[str, dict]], family: str, progress=No
     return rows
 
 
+def count_project(directory: Path, family: str, progress=None) -> dict[str, int]:
+    """What a written RTL project takes as a whole.
+
+    Args:
+        progress: See :func:`synthesize_engines`.
+
+    Raises:
+        ProjectError: if it is not complete, or Yosys is missing or fails.
+    """
+    top = Path((directory / FILES).read_text(encoding='utf-8').split()[-1]).stem
+    modules = elaborate(directory, top)
+    units = units_of(modules, top)
+    count_units(list(units.values()), modules, flow_of(family), progress)
+    total = Counter()
+    for unit in _below(units, '\\' + top):
+        total.update(count(unit.cells))
+    return _plain(total)
+
+
 def _below(units: dict[str, Unit], name: str) -> list[Unit]:
     """A unit, and all that are below it, for each instance."""
     return [units[name], *(unit for other in units[name].below for unit in _below(units, other))]

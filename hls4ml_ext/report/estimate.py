@@ -89,6 +89,8 @@ def summary(estimate) -> Table:
         table.add_row('LUT, FF', 'not known: the model of their cost is of the RTL back end, not of C++ for HLS')
     elif estimate.known_error:
         table.add_row('LUT, FF', f'estimated; {error(estimate.known_error)}')
+    else:
+        table.add_row('LUT, FF', 'estimated by the fit to another family; how far off that is here has not been measured')
     verdict = Text('yes', style='green bold') if estimate.fits else Text('no', style='red bold')
     if estimate.LUT is None and estimate.fits:
         verdict = Text('as far as it is known', style='bold')
@@ -102,7 +104,10 @@ def error(known: dict) -> str:
     Args:
         known: From :func:`hls4ml_ext.cost.known_error`.
     """
-    engines = [f'{name} {found["median"]:.1%}, at most {found["worst"]:.0%}' for name, found in known['engines'].items()]
-    text = f'off by (median of engines outside of the fit) {"; ".join(engines)}'
+    engines = ', '.join(
+        f'{name} {found["median"]:.1%} and at most {known["large"].get(name, found)["worst"]:.0%}'
+        for name, found in known['engines'].items()
+    )
     worst = [max(abs(e) for e in of.values()) for of in known['networks'].values() if of]
-    return f'{text}; whole networks at most {max(worst):.0%}' if worst else text
+    networks = f'; whole networks at most {max(worst):.0%}' if worst else ''
+    return f'off by {engines} (engines that were not in the fit: median; large ones at most){networks}'

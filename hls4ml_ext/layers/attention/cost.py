@@ -66,7 +66,7 @@ def context(s: Structure, p: dict):
     s.registers(lanes * p['W_A'])
     s.add('gated sum bits', lanes * p['W_A'])
     s.multiply(p['W_X'], p['X_SIGNED'], p['W_W'], p['W_SIGNED'], p['IMPL'], count=lanes)
-    s.requantize(p['W_A'], p, count=lanes)
+    s.requantize(p['W_A'], p, count=lanes, chained=1)
     s.result(lanes * p['W_Y'], p['DEPTH'])
 
 
@@ -129,7 +129,9 @@ def softmax_normalise(s: Structure, p: dict):
     w_q = w_p - (w_exp - 1 + w_r - p['W_Y'])
     s.counter(bits_for(p['LENGTH']))
     s.multiply(w_exp, False, w_r, False, p['IMPL'], count=lanes)
-    s.registers(lanes * ((1 << w_e) + 2 * w_e + w_p + w_q + p['W_Y']))
+    low = w_exp + w_r - p['W_Y']  # bits of the product that no result depends on
+    s.add('multiplier registers' if p['IMPL'] == 'dsp' else 'registers', -lanes * low)
+    s.registers(lanes * ((1 << w_e) + 2 * w_e + w_p - 1 + w_q + p['W_Y']))
     s.add('adder bits', lanes * w_p)
     s.add('shifter bits', lanes * w_q * w_e)
     s.add('saturated bits', lanes * p['W_Y'])

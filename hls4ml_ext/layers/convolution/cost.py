@@ -45,7 +45,8 @@ def matvec(s: Structure, p: dict):
     triple = p['IMPL'] == 'lut' and pe > 1 and p['W_W'] > 2
     weighted(s, p, 1 + pair + (bits_for(simd) + 1) // 2)
     if p['FOLD_OUT'] > 1:
-        s.ram(simd * w_x, p['FOLD_IN'], p.get('VECTOR_STYLE', 'auto'))
+        s.memory('line', simd * w_x, p['FOLD_IN'], p.get('VECTOR_STYLE', 'auto'))  # read where it is written
+        s.registers(simd * w_x)
         s.delay(1, 2)
         s.add('mux bits', simd * w_x)
     if triple:

@@ -10,7 +10,7 @@ def add(s: Structure, p: dict):
     lanes = p['LANES']
     s.add('adder bits', lanes * p['W_A'])
     s.registers(lanes * p['W_A'])
-    s.requantize(p['W_A'], p, count=lanes)
+    s.requantize(p['W_A'], p, count=lanes, chained=1)
     s.delay(1, 3, reset=True)
     s.result(lanes * p['W_Y'], p['DEPTH'], p.get('STYLE', 'auto'))
 

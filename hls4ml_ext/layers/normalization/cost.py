@@ -60,8 +60,9 @@ def moments(s: Structure, p: dict):
 def rsqrt(s: Structure, p: dict):
     """``ext_rsqrt``."""
     s.add('reciprocal roots')
-    s.registers(30 + 2 + 10 + 4 + 26)
-    s.delay(4, 2)
+    s.registers(16 + 10 + 26)  # bits that may still become leading ones, those that do, the result
+    s.delay(2, 4)
+    s.delay(2, 3)
     s.rom(12, 768, p['TABLE_STYLE'], 'TABLE')
 
 

@@ -26,20 +26,26 @@ def ode_block(s: Structure, p: dict):
         s.add('mux bits', z)
     s.result(z, p['INPUT_DEPTH'])
     s.result(z, p['HELD_DEPTH'])
-    s.delay(z, 2)
     if n > 1:
+        s.delay(z, 2)
         s.delay(bits_for(n), 2)
         s.ram(z, words, p['STATE_STYLE'])
         s.add('mux bits', z)
-    s.delay(k, 2)
+        s.registers(lanes * zs)  # z with the shift
+        s.delay(k, 2)
+    else:  # it is shifted by wires
+        s.delay(z, 3)
     for j in range(n):
         if kept >> j & 1:
             s.ram(k, words, p['KEPT_STYLE'])
             s.add('mux bits', k)
-    s.registers(lanes * zs)  # z with the shift
     for j in range(n):
         column = [coefficients >> (32 * (r * n + j)) & 0xFFFFFFFF for r in range(n)]
         if not any(column):
+            continue
+        if n == 1:
+            s.delay(k, 3 if shifts & 1 else 2)
+        if n == 1 and shifts & 1:
             continue
         if shifts >> j & 1:
             different = len({c for c in column if c})

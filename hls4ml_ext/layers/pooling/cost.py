@@ -12,14 +12,18 @@ def pool(s: Structure, p: dict):
     for n in (p['TAPS'], p['GROUPS']):
         s.counter(bits_for(n))
     s.shift(bits, p['GROUPS'], p.get('SUM_STYLE', 'auto'))
-    s.registers(bits)
+    if p['GROUPS'] > 1:  # with one group both are the same
+        s.registers(bits)
     s.add('maximum bits' if p['OP'] == 'max' else 'gated sum bits', bits)
     w_p = w_s
     if scale > 1:
         w_w = bits_for(scale + 1)
         w_p += w_w + 1
-        s.registers(lanes * w_p)
-        s.add('constant product bits', lanes * w_p * max(bin(scale).count('1') - 1, 0))
+        if p['IMPL'] == 'dsp':
+            s.multiply(w_s, True, w_w, False, 'dsp', count=lanes)
+        else:
+            s.registers(lanes * (w_p - 1))
+            s.add('constant product bits', lanes * w_p * max(bin(scale).count('1') - 1, 0))
     s.requantize(w_p, p, count=lanes)
     s.delay(1, 3 if scale == 1 else 4, reset=True)
     s.result(lanes * p['W_Y'], p['DEPTH'], p.get('STYLE', 'auto'))
