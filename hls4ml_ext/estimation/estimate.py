@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import ceil
 
-from hls4ml_ext.cost import Resources, known_error
+from hls4ml_ext.cost import Resources, has_cost, known_error
 from hls4ml_ext.devices import Device, device_names, device_of_part, load_device
 from hls4ml_ext.errors import ExtError
-from hls4ml_ext.estimation.layers import layer_cost
+from hls4ml_ext.estimation.layers import layer_cost, layer_engines
 from hls4ml_ext.graph import check_hls_model
 from hls4ml_ext.layers.core.node import ExactLayer
 from hls4ml_ext.layers.core.schedule import latency, process_of, processes_of
@@ -69,8 +69,8 @@ class Estimate:
         max_cycles: Cycles from one image to the next, those of the slowest layer.
         max_cycles_node_name: That layer.
         estimated_latency_cycles: From the first beat of an image to the last beat of its result.
-        LUT, FF, DSP, BRAM_18K, URAM: Of the whole network. LUT and FF are None for HLS back ends: nothing here has
-            synthesized their C++.
+        LUT, FF, DSP, BRAM_18K, URAM: Of the whole network. LUT and FF are None for HLS back ends, whose C++ nothing here has
+            synthesized, and where a layer of the user's own doesn't say what its engines consist of.
         available: The same of the device.
         multipliers, macs: Products in a cycle, and multiply-accumulates for an image.
         layers: :class:`LayerEstimate` of each layer; those inside of ODE blocks come behind their block.
@@ -239,9 +239,10 @@ def _layers(node, block: str, evaluations: int, interval: int, family: str | Non
     inner = node.inner_layers()
     is_rtl = family is not None
     cycles = ceil(evaluations * (_interval(node, is_rtl) if is_rtl or not block else node.cycles))
-    if is_rtl:
+    is_known = is_rtl and all(has_cost(engine.module) for engine in layer_engines(node))
+    if is_known:
         cost = layer_cost(node, family)
-    else:
+    else:  # what the node declares
         dsp, memories = sum(p.dsp for p in node.products), node.memories
         cost = Resources(DSP=dsp, BRAM_18K=sum(m.bram18 for m in memories), URAM=sum(m.uram for m in memories))
     row = LayerEstimate(
@@ -255,8 +256,8 @@ def _layers(node, block: str, evaluations: int, interval: int, family: str | Non
         multipliers=int(node.multipliers) - sum(int(layer.multipliers) for layer in inner),
         SIMD=node.get_attr('simd', None),
         PE=node.get_attr('pe', None),
-        LUT=cost.LUT if is_rtl else None,
-        FF=cost.FF if is_rtl else None,
+        LUT=cost.LUT if is_known else None,
+        FF=cost.FF if is_known else None,
         DSP=int(cost.DSP),
         BRAM_18K=int(cost.BRAM_18K),
         URAM=int(cost.URAM),

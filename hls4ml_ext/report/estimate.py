@@ -85,8 +85,11 @@ def summary(estimate) -> Table:
     table.add_row('limits speed', slowest)
     limit = estimate.limiting_resource
     table.add_row('limits fit', f'{limit}: {estimate.shares[limit]:.0%} of the {estimate.device}')
-    if estimate.LUT is None:
+    unknown = [layer.name for layer in estimate.layers if layer.LUT is None]
+    if estimate.backend != 'RTL':
         table.add_row('LUT, FF', 'not known: the model of their cost is of the RTL back end, not of C++ for HLS')
+    elif unknown:
+        table.add_row('LUT, FF', f'not known: {", ".join(unknown)} does not say what its engines consist of (rtl_costs)')
     elif estimate.known_error:
         table.add_row('LUT, FF', f'estimated; {error(estimate.known_error)}')
     else:
