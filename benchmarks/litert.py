@@ -1,13 +1,13 @@
 """A Keras model of ours as LiteRT (TensorFlow Lite) flatbuffers, float and int8, in operations that XNNPACK takes.
 
 Batch normalization is folded before. The steps of an ODE block are unrolled; they share their weights. Weights are those
-that the model computes with: 4-bit ones become floats, or int8, of the same values. In int8, an activation with a quantizer of 8
-bits keeps its range, which is what LiteRT does with networks that were trained quantized; every other tensor, such as the
-state of an ODE block, gets a range from representative images.
+that the model computes with: 4-bit ones become floats, or int8, of the same values. In int8, an activation with a quantizer
+of 8 bits keeps its range, which is what LiteRT does with networks that were trained quantized; every other tensor, such as
+the state of an ODE block, gets a range from representative images.
 
-Two operations are spelled as XNNPACK's delegate wants them. A slice that drops an axis is not taken, hence queries, keys and
-values are split. A RELU of int8 that is not fused into the operation before it is not taken either; behind a multiplication
-by a constant next to 1 it is fused.
+Two operations are spelled as XNNPACK's delegate wants them. A slice that drops an axis is not taken, hence queries, keys
+and values are split. A RELU of int8 that is not fused into the operation before it is not taken either; behind a
+multiplication by a constant next to 1 it is fused.
 """
 
 from __future__ import annotations
