@@ -5,7 +5,7 @@ import itertools
 import keras
 import pytest
 from exactness import INPUT
-from qkeras import QActivation, QAveragePooling2D, QGlobalAveragePooling2D
+from qkeras import QActivation, QAveragePooling2D, QConv2D, QGlobalAveragePooling2D
 from rtl import RTLTest, assert_rtl_exact, compiled, inputs_of, separate
 
 import hls4ml_ext
@@ -69,15 +69,16 @@ class TestAveragePooling(RTLTest):
 
 @pytest.mark.parametrize('lanes', [1, 2, 3])
 def test_lanes(lanes, tmp_path):
-    """Behind a layer of so many lanes, which it takes over."""
+    """Behind a layer of so many lanes, which it takes over where another layer leaves it the time."""
     pools = {'max': MAX(2, name='max'), 'global_max': GLOBAL_MAX(name='global_max')}
     pools['global_average'] = global_average(name='global_average')
     layers = {}
     for name, pool in pools.items():
         norm = hls4ml_ext.QLayerNormalization(INPUT, output_quantizer='quantized_bits(8,3,alpha=1)', name=f'{name}_norm')
         layers[name] = [norm, pool]
-    model = separate((3, 5, 6), layers)
-    config = {'LayerName': {f'{name}_norm': {'SIMD': lanes} for name in layers}}
+    slow = QConv2D(6, 3, padding='same', kernel_quantizer='quantized_bits(4,0,alpha=1)', use_bias=False, name='slow')
+    model = separate((3, 5, 6), {**layers, 'slow': slow})
+    config = {'LayerName': {f'{name}_norm': {'SIMD': lanes} for name in layers} | {'slow': {'SIMD': 1, 'PE': 1}}}
     hls_model = compiled(model, tmp_path / 'project', hls_config=config)
     assert all(hls_model.graph[name].lanes_out == lanes for name in layers)
     assert_rtl_exact(model, hls_model, inputs_of(model))
