@@ -6,8 +6,8 @@ Measured: LiteRT (TensorFlow Lite), float and int8, one image at a time, on one 
 it computes the same function as Keras; which operations XNNPACK has not taken. The interpreter is that of the installed
 TensorFlow, and that of LiteRT's own package too if it is there:  python3 -m pip install --no-deps ai-edge-litert
 
-By formula: the RTL's images a second, from the interval of the slowest engine; tests hold these formulas against counted
-cycles. Derived, not measured: a Cortex-A53, from published times of other networks in cortex_a53.yml.
+By formula: the RTL's images a second and latency, from hls4ml_ext.estimate. Derived, not measured: a Cortex-A53, from
+published times of other networks in cortex_a53.yml.
 """
 
 from __future__ import annotations
@@ -128,21 +128,18 @@ def load(network: str, n_images: int):
 
 
 def rtl_figures(hls_model, clock_period: float) -> dict:
-    """Cycles from one image to the next, by the formulas of the engines.
+    """Cycles and images a second of the RTL, as ``hls4ml_ext.estimate`` has them.
 
     Args:
         hls_model: Converted with ``backend='RTL'``.
         clock_period: ns.
     """
-    from hls4ml_ext.layers.core.node import ExactLayer
-    from hls4ml_ext.registry import rtl_kernel_of
+    import hls4ml_ext
 
-    nodes = [node for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
-    intervals = {node.name: rtl_kernel_of(node).interval(node) for node in nodes}
-    slowest = max(intervals, key=intervals.get)
+    estimate = hls4ml_ext.estimate(hls_model, clock_period=clock_period)
     return {
-        'interval': float(intervals[slowest]), 'slowest': slowest, 'clock_period_ns': clock_period,
-        'images_per_second': 1e9 / (intervals[slowest] * clock_period),
+        'interval': estimate.max_cycles, 'slowest': estimate.max_cycles_node_name, 'clock_period_ns': clock_period,
+        'images_per_second': estimate.estimated_throughput_fps, 'latency_ms': estimate.estimated_latency_ns / 1e6,
     }  # fmt: skip
 
 
@@ -209,7 +206,7 @@ def latencies(invokes: dict, rounds: int, seconds: float = 0.2) -> dict:
 
 def measure(network: str, n_images: int, rounds: int) -> dict:
     """All figures of one network."""
-    import litert
+    import litert_models
 
     from hls4ml_ext import predict
     from hls4ml_ext.report.complexity import complexity
@@ -219,10 +216,13 @@ def measure(network: str, n_images: int, rounds: int) -> dict:
     calibration = data.x_train[:REPRESENTATIVE] if len(data.x_train) else images
     exact = predict(model, images)
     reference = exact if in_float is None else predict(in_float, images)
-    twin = litert.plain(model if in_float is None else in_float)
+    twin = litert_models.plain(model if in_float is None else in_float)
     if in_float is None:  # its activations are rounded, the twin's are not
         reference = np.concatenate([np.asarray(twin(image[None])) for image in images])
-    flatbuffers = {'float': litert.convert(twin), 'int8': litert.convert(litert.plain(model, ranges=True), calibration)}
+    flatbuffers = {
+        'float': litert_models.convert(twin),
+        'int8': litert_models.convert(litert_models.plain(model, ranges=True), calibration),
+    }
     macs = complexity(model).macs
     result = {
         'network': network, 'macs': macs, 'test_images': len(images), 'rtl': rtl, 'measured': [],
@@ -235,8 +235,8 @@ def measure(network: str, n_images: int, rounds: int) -> dict:
             for n in threads:
                 instance = interpreter(model_content=flatbuffer, num_threads=n)
                 instance.allocate_tensors()
-                logits = litert.run(instance, images)
-                every, outside = litert.operations(instance)
+                logits = litert_models.run(instance, images)
+                every, outside = litert_models.operations(instance)
                 row = {
                     'runtime': runtime, 'bits': bits, 'threads': n, 'accuracy': accuracy(logits, labels),
                     'max_difference': float(np.abs(logits - (reference if bits == 'float' else exact)).max()),
@@ -263,7 +263,8 @@ def show(result: dict):
     print(f'  Keras on {result["test_images"]} images: float {_percent(keras["float_accuracy"])}, '
           f'quantized {_percent(keras["quantized_accuracy"])}')  # fmt: skip
     print(f'  RTL, by formula: {rtl["interval"]:,.0f} cycles an image ({rtl["slowest"]}), '
-          f'{rtl["images_per_second"]:,.0f} images/s at {1e3 / rtl["clock_period_ns"]:.0f} MHz')  # fmt: skip
+          f'{rtl["images_per_second"]:,.0f} images/s at {1e3 / rtl["clock_period_ns"]:.0f} MHz, '
+          f'latency {rtl["latency_ms"]:.3f} ms')  # fmt: skip
     print(
         '  measured: images/s (best round), latency, RTL / best, accuracy, largest difference of a logit, '
         'operations outside XNNPACK'

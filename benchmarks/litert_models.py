@@ -135,10 +135,12 @@ def _plain_layer(layer, ranges: bool):
         (before,) = layer._inbound_nodes[0].parent_nodes
         alone = type(before.operation).__name__ not in CONVOLUTIONS
         quantizer = layer.activation if ranges and kind == 'QActivation' else None
+        if type(before.operation).__name__ == 'QGlobalAveragePooling2D':
+            quantizer = None  # with a range of its own here, the converter scales the biases of a dense layer behind wrongly
         return Activation('relu' in function, alone, quantizer, name=name)
     if kind in ('InputLayer', 'MaxPooling2D', 'AveragePooling2D', 'Add'):
         return type(layer).from_config(layer.get_config())
-    raise ConversionError(name, f'{kind} has no plain layer in this benchmark', 'Add it to benchmarks/litert.py')
+    raise ConversionError(name, f'{kind} has no plain layer in this benchmark', 'Add it to benchmarks/litert_models.py')
 
 
 CONVOLUTIONS = ('QConv2D', 'QDepthwiseConv2D', 'QDense')
