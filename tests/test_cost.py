@@ -38,6 +38,14 @@ def test_rules_of_memories_and_multipliers(data):
     assert not [b for b in rules_broken(of_networks, 'xcup') if ' LUTRAM, ' not in b]
 
 
+def test_rules_of_the_ecp5():
+    """Those of its memories hold, LUTs included, but for an ODE block that has slopes without coefficients."""
+    rows = read_data('ecp5')['engines']
+    broken = rules_broken(rows, 'ecp5')
+    assert len(rows) > 150 and len(broken) <= 0.025 * len(rows), '\n'.join(broken)
+    assert not [b for b in broken if ' DSP, ' not in b and not b.startswith('ext_ode_block')]
+
+
 @pytest.mark.parametrize('family', ['xcup', 'ecp5'])
 def test_the_fit_is_that_of_the_data(family):
     made, stored = make_fit(read_data(family), family), fitted(family)
@@ -48,7 +56,9 @@ def test_errors_of_what_was_not_in_the_fit():
     found = known_error('xcup')
     for resource in ('LUT', 'FF'):
         assert found['engines'][resource]['median'] <= 0.05 and found['engines'][resource]['engines'] > 150
-        assert found['large'][resource]['worst'] <= 0.27
+        assert found['large'][resource]['worst'] <= 0.25
+        assert known_error('ecp5')['engines'][resource]['median'] <= 0.1
+    assert found['engines']['FF']['worst'] <= 0.25 and known_error('ecp5')['engines']['FF']['worst'] <= 0.25
     assert found['networks'] and all(abs(e) <= 0.1 for of in found['networks'].values() for e in of.values())
 
 

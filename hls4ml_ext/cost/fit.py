@@ -23,7 +23,7 @@ PACKAGE, ELSEWHERE = Path(__file__).parent / 'data', 'HLS4ML_EXT_COSTS'
 
 FITTED = ('LUT', 'FF')
 EXACT = ('LUTRAM', 'DSP', 'BRAM_18K', 'URAM')
-REGISTERS = ('registers', 'multiplier registers')
+REGISTERS = ('registers', 'multiplier registers', 'late write registers', 'serial registers')
 """The features that are flip-flops; all others are LUTs."""
 
 HELD_OUT = 4

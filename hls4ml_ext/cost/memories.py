@@ -44,6 +44,7 @@ class Shape:
         scales: Whether its cost is that of the bits that are used.
         byte: Bits with a write enable of their own; 0 is all.
         points: Of emulation.
+        narrowest: Bits of the narrowest word that can be written.
     """
 
     style: str
@@ -54,6 +55,7 @@ class Shape:
     scales: bool = False
     byte: int = 0
     points: int = 1
+    narrowest: int = 1
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ SERIES_7 = (
 ECP5 = (
     Shape('distributed', ('LUTRAM', 4), 4, (4,), 4),
     Shape('block', ('BRAM_18K', 1), 14, (1, 2, 4, 9, 18), 128, byte=9, points=7),
+    Shape('block', ('BRAM_18K', 1), 14, (1, 2, 4, 9, 18, 36), 128, byte=9, points=7, narrowest=9),
 )
 SHAPES = {'xcup': (*ULTRASCALE, *ULTRA), 'xcu': ULTRASCALE, 'xc7': SERIES_7, 'ecp5': ECP5}
 """Family -> its kinds of RAM with a port that writes and one that reads."""
@@ -106,6 +109,7 @@ LINES = {
         *_xilinx_block(6),
         *ULTRA,
     ),
+    'ecp5': (ECP5[0], Shape('block', ('BRAM_18K', 1), 14, (1, 2, 4, 9, 18), 128, byte=9, points=0), *ECP5[1:]),
 }
 """The same of memories that are read where they are written: one port may do both."""
 
@@ -124,6 +128,8 @@ def map_memory(memory: Memory, family: str) -> Mapped:
         if style not in ('auto', shape.style) or (memory.kind == 'rom' and shape.style != 'block'):
             continue
         for i, unit in enumerate(shape.widths):
+            if memory.kind != 'rom' and unit < shape.narrowest:
+                continue
             pieces = (memory.words - 1) // (1 << (shape.abits - i)) + 1
             byte = 1 if memory.kind == 'rom' else min(shape.byte or unit, unit)
             padded = -(-memory.width // byte) * byte

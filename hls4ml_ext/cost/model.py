@@ -15,6 +15,11 @@ SHIFT_REGISTER = 3
 """Cycles from which on a delay line becomes shift-register LUTs, where there are any."""
 
 
+LATE_WRITES = ('ecp5',)
+"""Families whose block RAMs don't give the old word when an address is written and read at once: Yosys writes a cycle later,
+and keeps the word for whom reads it meanwhile."""
+
+
 @dataclass(frozen=True)
 class Quantities:
     """What the cost of a module is computed from.
@@ -49,6 +54,9 @@ def quantities(structure: Structure, family: str) -> Quantities:
         elif mapped.style in ('block', 'ultra'):
             features['block mux bits'] += (mapped.pieces - 1) * memory.width
             features['registers'] += bits_for(mapped.pieces)
+            if memory.kind == 'ram' and family in LATE_WRITES:
+                features['late write bits'] += memory.width
+                features['late write registers'] += 2 * memory.width + bits_for(memory.words) + 2
     for bits, cycles in structure.delays:
         if family == 'ecp5' or cycles < SHIFT_REGISTER:
             features['registers'] += bits * cycles

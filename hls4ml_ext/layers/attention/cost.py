@@ -18,7 +18,8 @@ def scores(s: Structure, p: dict):
     s.registers(1)
     s.fifo(lanes * w_x, p['VALUE_DEPTH'])
     s.delay(2, late, reset=True)
-    s.delay(address + lanes * w_x, late)
+    s.delay(address, late)
+    s.registers(late * lanes * w_x)  # one delay line with that of the positions, which is read in its middle
     s.delay(2 * address, late)
     s.ram(lanes * w_x, words, p['QUERY_STYLE'])
     s.ram(lanes * p['W_STORED'], words, p['KEY_STYLE'])
@@ -30,11 +31,11 @@ def scores(s: Structure, p: dict):
         s.add('adder bits', numbers * max(p['W_ROW'] + p['ROW_SHIFT'], p['W_COL'] + p['COL_SHIFT']))
         s.add('adder bits', lanes * w_k)
         s.registers(lanes * w_k)
-    if additive:
-        s.delay(lanes * w_x, 2)
     if relative:
         s.counter(bits_for(p['WIDTH']), 'attention index bits')
-        s.delay(lanes * w_x, 1)
+        behind = 2 if p['QUERY_STYLE'] == 'distributed' else 0  # registers behind the queries, one delay line with that
+        s.registers(-behind * lanes * w_x)
+        s.delay(lanes * w_x, 1 + behind)
     t_sum = late + 2 + relative + 1 + (bits_for(dims) + 1) // 2
     s.delay(1, t_sum, reset=True)
     s.delay(1, t_sum)

@@ -96,11 +96,14 @@ def window_serial(s: Structure, p: dict):
     x = bits_for(p['WIDTH'] + cols + p['STRIDE_WIDTH'] + p['PAD_LEFT'] + 1) + 1
     words = x + bits_for(groups + 1)
     s.add('serial window')
-    s.counter(6 * count, 'serial count bits')
-    s.counter(5 * address, 'serial address bits')
-    s.counter(2 * (x + y + words), 'serial coordinate bits')
     indices = (p['OUT_HEIGHT'], p['OUT_WIDTH'], p['OUT_WIDTH'], groups, rows, cols)
-    s.counter(sum(bits_for(n) for n in indices), 'serial index bits')
+    counters = {
+        'serial count bits': 6 * count, 'serial address bits': 5 * address, 'serial coordinate bits': 2 * (x + y + words),
+        'serial index bits': sum(bits_for(n) for n in indices),
+    }  # fmt: skip
+    for feature, bits in counters.items():
+        s.add(feature, bits)
+    s.add('serial registers', sum(counters.values()))  # not all of them change
     s.add('serial product bits', count * max(bin(row).count('1') - 1, 0))
     s.registers(2)  # finished, inside
     s.ram(w, ring, p['ROW_STYLE'])

@@ -72,7 +72,7 @@ def ode_time(s: Structure, p: dict):
     s.counter(bits_for(p['PIXELS']))
     s.counter(bits_for(p['N_EVALUATIONS']))
     s.registers(2 * bits - p['W'])
-    s.add('held bits', bits)
+    s.add('held bits', bits - p['LANES_OUT'] * p['W'])  # zeros follow the last beat
     s.fifo(p['LANES_OUT'] * p['W'])
 
 

@@ -10,7 +10,7 @@ def repack(s: Structure, p: dict):
     wide, narrow = max(p['FROM'], p['TO']), min(p['FROM'], p['TO'])
     s.counter(bits_for(wide // narrow))
     s.registers(wide - narrow)
-    s.add('held bits', wide - narrow if p['FROM'] > p['TO'] else 0)
+    s.add('held bits', wide - 2 * narrow if p['FROM'] > p['TO'] else 0)  # zeros follow the last one
     s.add('mux bits', narrow if p['FROM'] > p['TO'] else 0)
     s.fifo(p['TO'], p['DEPTH'], p.get('STYLE', 'auto'))
 
