@@ -18,6 +18,7 @@ from hls4ml_ext.models.knobs import MAX_CHANNELS, Channels, PresetKnobs, Quantiz
 DEFAULT_BITS = Quantization()
 
 SolverName = Literal['euler', 'midpoint', 'heun', 'rk4']
+ConvolutionName = Literal['separable', 'dense']
 
 
 class Stem(Section):
@@ -39,13 +40,15 @@ class ODE(Section):
     Attributes:
         n_steps: Steps of the solver: one number, or one for each stage.
         solver: euler, midpoint, heun or rk4.
-        depth: Depthwise-separable convolutions in the dynamics.
-        kernel_size: Of the depthwise convolutions.
+        convolution: 'separable' (depthwise, then 1x1) or 'dense'.
+        depth: Convolutions in the dynamics.
+        kernel_size: Of the dense or depthwise convolutions.
         time_channel: Whether the dynamics sees the time.
     """
 
     n_steps: Repeats | list[Repeats] = 4
     solver: SolverName = 'euler'
+    convolution: ConvolutionName = 'separable'
     depth: Annotated[int, Field(strict=True, ge=1, le=4)] = 1
     kernel_size: Annotated[int, Field(strict=True, ge=1, le=11)] = 3
     time_channel: bool = False
@@ -80,6 +83,13 @@ PRESETS = {
         'widths': [64, 128, 192],
         'ode': {'n_steps': 2, 'depth': 1},
         'mhsa': {'heads': 4, 'key_dim': 32, 'n_steps': 2},
+    },
+    '32x32-dense': {
+        'stem': {'filters': 16, 'kernel_size': 3, 'strides': 1},
+        'widths': [16, 32, 80],
+        'downsample': 'dense',
+        'ode': {'n_steps': 2, 'convolution': 'dense', 'depth': 2},
+        'mhsa': {'heads': 4, 'key_dim': 12, 'n_steps': 2},
     },
     '32x32': {
         'stem': {'filters': 64, 'kernel_size': 3, 'strides': 1},
@@ -119,7 +129,7 @@ class Knobs(PresetKnobs):
     presets = PRESETS
     stem: Stem = Stem()
     widths: Annotated[list[Channels], Field(min_length=1, max_length=6)] = [16, 32]
-    downsample: Literal['separable', 'dense'] = 'separable'
+    downsample: ConvolutionName = 'separable'
     ode: ODE = ODE()
     mhsa: MHSA | None = MHSA()
     shared: bool = True
@@ -204,15 +214,21 @@ class Builder:
         def dynamics():
             layers = []
             for j in range(1, ode.depth + 1):
-                layers += [
-                    self.layers.relu(f'relu{j}'),
-                    *self.layers.depthwise(f'dw{j}', ode.kernel_size),
-                    self.q.activation_layer(f'dw{j}_act'),
-                    *self.layers.convolution(f'pw{j}', width),
-                ]
+                layers += [self.layers.relu(f'relu{j}'), *self._convolution(j, width)]
             return [*layers, self.q.activation_layer('slope')]
 
         return self._blocks(f'ode{number}', dynamics, n_steps, ode.solver, ode.time_channel)
+
+    def _convolution(self, number, width):
+        """One convolution of the dynamics."""
+        ode = self.knobs.ode
+        if ode.convolution == 'dense':
+            return self.layers.convolution(f'conv{number}', width, ode.kernel_size)
+        return [
+            *self.layers.depthwise(f'dw{number}', ode.kernel_size),
+            self.q.activation_layer(f'dw{number}_act'),
+            *self.layers.convolution(f'pw{number}', width),
+        ]
 
     def _attention_block(self, width):
         mhsa = self.knobs.mhsa

@@ -137,18 +137,13 @@ inline void attention_position(const typename CONFIG_T::row_word &row_word, cons
                                int_t<CONFIG_T::key_width> position[attention<CONFIG_T>::lanes]) {
     #pragma HLS INLINE
     typedef int_t<CONFIG_T::key_width> key_T;
-    int_t<CONFIG_T::row_width, CONFIG_T::row_signed> row[LANES];
-    #pragma HLS ARRAY_PARTITION variable=row complete
-    read_rom<LANES, CONFIG_T::row_width, CONFIG_T::row_signed>(row_word, row);
-    int_t<CONFIG_T::col_width, CONFIG_T::col_signed> col[LANES];
-    #pragma HLS ARRAY_PARTITION variable=col complete
-    read_rom<LANES, CONFIG_T::col_width, CONFIG_T::col_signed>(col_word, col);
     for (int first = 0; first < attention<CONFIG_T>::lanes; first += LANES) {
         #pragma HLS UNROLL
         for (int c = 0; c < LANES; c++) {
             #pragma HLS UNROLL
-            position[first + c] =
-                align<key_T, CONFIG_T::row_shift>(key_T(row[c])) + align<key_T, CONFIG_T::col_shift>(key_T(col[c]));
+            const key_T row = rom_lane<LANES, CONFIG_T::row_width, CONFIG_T::row_signed>(row_word, c);
+            const key_T col = rom_lane<LANES, CONFIG_T::col_width, CONFIG_T::col_signed>(col_word, c);
+            position[first + c] = align<key_T, CONFIG_T::row_shift>(row) + align<key_T, CONFIG_T::col_shift>(col);
         }
     }
 }

@@ -98,10 +98,9 @@ softmax_cycles:
             for (int a = 0; a < lanes; a++) {
                 #pragma HLS UNROLL
                 const int difference = int(row_max[a]) - int(logits[j][a]);
-                exp_T term[1];
-                read_rom<1, CONFIG_T::exp_bits, false>(exps[difference], term);
-                terms[j][a] = term[0];
-                sum[a] = (j == 0 ? sum_T(0) : sum[a]) + sum_T(term[0]);
+                const exp_T term = rom_lane<1, CONFIG_T::exp_bits, false>(exps[difference], 0);
+                terms[j][a] = term;
+                sum[a] = (j == 0 ? sum_T(0) : sum[a]) + sum_T(term);
                 if (last) {
                     // The leading one of the sum, which is at least the largest exponential.
                     int exponent = CONFIG_T::exp_bits - 1;
@@ -111,9 +110,7 @@ softmax_cycles:
                             exponent = b;
                     }
                     const int index = int(sum_T(sum[a] >> (exponent - index_bits))) & ((1 << index_bits) - 1);
-                    reciprocal_T found[1];
-                    read_rom<1, CONFIG_T::reciprocal_bits, false>(reciprocals[index], found);
-                    reciprocal[a] = found[0];
+                    reciprocal[a] = rom_lane<1, CONFIG_T::reciprocal_bits, false>(reciprocals[index], 0);
                     shift[a] = exponent + CONFIG_T::reciprocal_bits - weight_bits;
                 }
             }

@@ -30,12 +30,8 @@ depthwise_cycles:
     for (int t = 0; t < CONFIG_T::n_vectors * CONFIG_T::fold_in * CONFIG_T::fold_out; t++) {
         #pragma HLS PIPELINE II=1 style=flp
         const data_T beat = data.read();
-        int_t<CONFIG_T::weight_width, CONFIG_T::weight_signed> taps[lanes];
-        #pragma HLS ARRAY_PARTITION variable=taps complete
-        read_rom<lanes, CONFIG_T::weight_width, CONFIG_T::weight_signed>(weights[address], taps);
-        int_t<CONFIG_T::bias_width, CONFIG_T::bias_signed> bias[CONFIG_T::pe];
-        #pragma HLS ARRAY_PARTITION variable=bias complete
-        read_rom<CONFIG_T::pe, CONFIG_T::bias_width, CONFIG_T::bias_signed>(biases[out_fold], bias);
+        const typename CONFIG_T::weight_word &taps = weights[address];
+        const typename CONFIG_T::bias_word &bias_word = biases[out_fold];
         acc_T sum[CONFIG_T::pe];
         #pragma HLS ARRAY_PARTITION variable=sum complete
         for (int p = 0; p < CONFIG_T::pe; p++) {
@@ -47,13 +43,15 @@ depthwise_cycles:
             #pragma HLS UNROLL
             for (int p = 0; p < CONFIG_T::pe; p++) {
                 #pragma HLS UNROLL
-                sum[p] += multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(lane_of(beat, s * CONFIG_T::pe + p),
-                                                                                    taps[s * CONFIG_T::pe + p]);
+                sum[p] += multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(
+                    lane_of(beat, s * CONFIG_T::pe + p),
+                    rom_lane<lanes, CONFIG_T::weight_width, CONFIG_T::weight_signed>(taps, s * CONFIG_T::pe + p));
             }
         }
         for (int p = 0; p < CONFIG_T::pe; p++) {
             #pragma HLS UNROLL
-            acc[p] = (in_fold == 0 ? align<acc_T, CONFIG_T::bias_shift>(acc_T(bias[p])) : acc[p]) +
+            const acc_T bias = rom_lane<CONFIG_T::pe, CONFIG_T::bias_width, CONFIG_T::bias_signed>(bias_word, p);
+            acc[p] = (in_fold == 0 ? align<acc_T, CONFIG_T::bias_shift>(bias) : acc[p]) +
                      align<acc_T, CONFIG_T::product_shift>(sum[p]);
         }
         const bool last_in = in_fold == CONFIG_T::fold_in - 1;

@@ -29,22 +29,19 @@ inline void multiply_accumulate(const x_T x[CONFIG_T::simd], const typename CONF
                                 int_t<CONFIG_T::acc_width> acc[CONFIG_T::pe]) {
     #pragma HLS INLINE
     typedef int_t<CONFIG_T::acc_width> acc_T;
-    int_t<CONFIG_T::weight_width, CONFIG_T::weight_signed> weights[CONFIG_T::pe * CONFIG_T::simd];
-    #pragma HLS ARRAY_PARTITION variable=weights complete
-    read_rom<CONFIG_T::pe * CONFIG_T::simd, CONFIG_T::weight_width, CONFIG_T::weight_signed>(weight_word, weights);
-    int_t<CONFIG_T::bias_width, CONFIG_T::bias_signed> bias[CONFIG_T::pe];
-    #pragma HLS ARRAY_PARTITION variable=bias complete
-    read_rom<CONFIG_T::pe, CONFIG_T::bias_width, CONFIG_T::bias_signed>(bias_word, bias);
+    const int n_weights = CONFIG_T::pe * CONFIG_T::simd;
     for (int p = 0; p < CONFIG_T::pe; p++) {
         #pragma HLS UNROLL
         acc_T sum = 0;
     matvec_terms:
         for (int s = 0; s < CONFIG_T::simd; s++) {
             #pragma HLS UNROLL
-            sum += multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(x[s], weights[p * CONFIG_T::simd + s]);
+            sum += multiply<CONFIG_T::acc_width, CONFIG_T::multiplier>::call(
+                x[s],
+                rom_lane<n_weights, CONFIG_T::weight_width, CONFIG_T::weight_signed>(weight_word, p * CONFIG_T::simd + s));
         }
-        acc[p] = (first ? align<acc_T, CONFIG_T::bias_shift>(acc_T(bias[p])) : acc[p]) +
-                 align<acc_T, CONFIG_T::product_shift>(sum);
+        const acc_T bias = rom_lane<CONFIG_T::pe, CONFIG_T::bias_width, CONFIG_T::bias_signed>(bias_word, p);
+        acc[p] = (first ? align<acc_T, CONFIG_T::bias_shift>(bias) : acc[p]) + align<acc_T, CONFIG_T::product_shift>(sum);
     }
 }
 

@@ -18,6 +18,7 @@ OPERATION = Operation(
     kernels=(hls.Conv2DKernel, hls.DepthwiseConv2DKernel, hls.DenseKernel),
     headers=(
         HERE.parent / 'core' / 'nnet_ext.h',
+        HERE.parent / 'core' / 'nnet_bridge_ext.h',
         HERE / 'nnet_window_ext.h',
         HERE / 'nnet_matvec_ext.h',
         HERE / 'nnet_depthwise_ext.h',

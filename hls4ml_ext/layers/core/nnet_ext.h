@@ -6,8 +6,8 @@
 //
 // The kernels compute on the stored integers of fixed-point numbers (value * 2^frac). In hardware these are ap_int of
 // the exact width; in C simulation they are native integers, which a compiler can vectorize. The algorithm is written
-// once; only the two aliases `int_t` and the body of `requantize` differ. Define HLS4ML_EXT_AP_INT to make the C
-// simulation use the hardware's types as well: the tests compare both.
+// once; what differs is in this file: `int_t` and the few functions on it that HLS4ML_EXT_NATIVE switches. Define
+// HLS4ML_EXT_AP_INT to make the C simulation use the hardware's integers as well: the tests compare both.
 
 #include "ap_fixed.h"
 #include "ap_int.h"
@@ -183,8 +183,8 @@ template <class res_T, int W, int FRAC> inline res_T requantize(const int_t<W> &
 // ---------------------------------------------------------------------------------------------------------------
 
 // rom_word<N, W, S>: a word of N integers of W bits, integer 0 in the low bits. In hardware it is one wide integer, whose
-// slices are at constant positions. Its text is HLS4ML_EXT_ROM(0x...), which initialises the hardware's ROM; the C simulation
-// reads the same text from a file.
+// slices are at constant positions. Its text is HLS4ML_EXT_ROM(0x...), which initialises the hardware's ROM; a C simulation,
+// with either kind of integers, reads the same text from a file.
 #ifdef __SYNTHESIS__
 #define HLS4ML_EXT_ROM(hex) {#hex, 16}
 template <int N, int W, bool S> using rom_word = ap_uint<N * W>;
@@ -200,10 +200,8 @@ template <int N, int W, bool S> std::istream &operator>>(std::istream &in, rom_w
     in.read(digits, n_digits);
     in.get(); // the closing bracket
     for (int k = 0; k < N; k++) {
-        #pragma HLS UNROLL
         int64_t value = 0;
         for (int b = 0; b < W; b++) {
-            #pragma HLS UNROLL
             const int bit = k * W + b;
             const char digit = digits[n_digits - 1 - bit / 4];
             const int nibble = digit <= '9' ? digit - '0' : digit - 'a' + 10;
@@ -217,19 +215,16 @@ template <int N, int W, bool S> std::istream &operator>>(std::istream &in, rom_w
 }
 #endif
 
-// The integers of a ROM's word.
-template <int N, int W, bool S> inline void read_rom(const rom_word<N, W, S> &word, int_t<W, S> lanes[N]) {
+// Integer k of a ROM's word; k is a constant, or the counter of an unrolled loop.
+template <int N, int W, bool S> inline int_t<W, S> rom_lane(const rom_word<N, W, S> &word, int k) {
     #pragma HLS INLINE
-    for (int k = 0; k < N; k++) {
-        #pragma HLS UNROLL
 #ifdef __SYNTHESIS__
-        int_t<W, S> lane;
-        lane.range(W - 1, 0) = word.range((k + 1) * W - 1, k * W);
-        lanes[k] = lane;
+    int_t<W, S> lane;
+    lane.range(W - 1, 0) = word.range((k + 1) * W - 1, k * W);
+    return lane;
 #else
-        lanes[k] = word.lanes[k];
+    return word.lanes[k];
 #endif
-    }
 }
 
 // value * 2^SHIFT, to align two stored integers.

@@ -38,9 +38,9 @@ rsqrt_leading_one:
     }
     const v_T normal = v_T(v << (2 * shift));
     const int index = int(normal >> (CONFIG_T::normal_bits - CONFIG_T::index_bits)) - (1 << CONFIG_T::index_bits);
-    stored_t<typename CONFIG_T::table_t> entry[1];
-    read_rom<1, fixed_traits<typename CONFIG_T::table_t>::width, false>(table[index], entry);
-    return int_t<CONFIG_T::scale_width, false>(int_t<CONFIG_T::scale_width, false>(entry[0]) << shift);
+    const int_t<CONFIG_T::scale_width, false> entry =
+        rom_lane<1, fixed_traits<typename CONFIG_T::table_t>::width, false>(table[index], 0);
+    return int_t<CONFIG_T::scale_width, false>(entry << shift);
 }
 
 template <class data_T, class res_T, typename CONFIG_T>
@@ -50,6 +50,8 @@ void layer_norm(hls::stream<data_T> &data, hls::stream<res_T> &res,
                 const rom_of<typename CONFIG_T::beta_t, CONFIG_T::simd> beta[CONFIG_T::n_beta],
                 int_t<CONFIG_T::x_width> pixel[CONFIG_T::n_chan / CONFIG_T::simd][CONFIG_T::simd]) {
     typedef typename CONFIG_T::normal_t normal_T;
+    typedef rom_of<typename CONFIG_T::gamma_t, CONFIG_T::simd> gamma_word;
+    typedef rom_of<typename CONFIG_T::beta_t, CONFIG_T::simd> beta_word;
     typedef fixed_traits<typename CONFIG_T::gamma_t> gamma_traits;
     typedef fixed_traits<typename CONFIG_T::beta_t> beta_traits;
     typedef int_t<CONFIG_T::x_width> x_T;
@@ -85,12 +87,8 @@ layer_norm_cycles:
         }
 
         if (t >= words) { // normalize the pixel before
-            stored_t<typename CONFIG_T::gamma_t> gammas[simd];
-            #pragma HLS ARRAY_PARTITION variable=gammas complete
-            stored_t<typename CONFIG_T::beta_t> betas[simd];
-            #pragma HLS ARRAY_PARTITION variable=betas complete
-            read_rom<simd, gamma_traits::width, gamma_traits::is_signed>(gamma[CONFIG_T::n_gamma == 1 ? 0 : word], gammas);
-            read_rom<simd, beta_traits::width, beta_traits::is_signed>(beta[CONFIG_T::n_beta == 1 ? 0 : word], betas);
+            const gamma_word &gammas = gamma[CONFIG_T::n_gamma == 1 ? 0 : word];
+            const beta_word &betas = beta[CONFIG_T::n_beta == 1 ? 0 : word];
             res_T beat_out;
             for (int c = 0; c < simd; c++) {
                 #pragma HLS UNROLL
@@ -98,9 +96,11 @@ layer_norm_cycles:
                 const int_t<CONFIG_T::product_width> product =
                     multiply<CONFIG_T::product_width, CONFIG_T::scale_impl>::call(deviation, scale);
                 const normal_T y = requantize<normal_T, CONFIG_T::product_width, CONFIG_T::scale_frac>(product);
-                const acc_T scaled = multiply<CONFIG_T::acc_width, CONFIG_T::gamma_impl>::call(to_stored(y), gammas[c]);
-                const acc_T acc = align<acc_T, acc_frac - scaled_frac>(scaled) +
-                                  align<acc_T, acc_frac - beta_traits::frac>(acc_T(betas[c]));
+                const acc_T scaled = multiply<CONFIG_T::acc_width, CONFIG_T::gamma_impl>::call(
+                    to_stored(y), rom_lane<simd, gamma_traits::width, gamma_traits::is_signed>(gammas, c));
+                const acc_T offset = rom_lane<simd, beta_traits::width, beta_traits::is_signed>(betas, c);
+                const acc_T acc =
+                    align<acc_T, acc_frac - scaled_frac>(scaled) + align<acc_T, acc_frac - beta_traits::frac>(offset);
                 beat_out[c] = requantize<typename res_T::value_type, CONFIG_T::acc_width, acc_frac>(acc);
             }
             res.write(beat_out);
