@@ -250,24 +250,25 @@ def tune(
     ] = None,
 ):
     """Find the folding of each layer for a target on an FPGA: images per second, latency, or the fastest that fits."""
+    from hls4ml_ext.files import write_new
+    from hls4ml_ext.report.tuning import points_table, verdict
+
     with prepared(project, output, compiler=False) as a_run:
         show = a_run.reporter.print
         if sweep:
             points = a_run.pareto(a_run.any_model(), device, share, keep)
-            show(tuning_tables().points_table(points))
+            show(points_table(points))
             a_run.reporter.written(a_run.plot_pareto(points, device, share))
             return
         targets = {'target_fps': target_fps, 'max_latency_ms': max_latency_ms, 'fit': fit}
         found = a_run.tune(a_run.any_model(), device, share=share, keep=keep, **targets)
         show(found.estimate.table(a_run.reporter.console.width))
-        show(tuning_tables().verdict(found))
+        show(verdict(found))
         if write:
-            from hls4ml_ext.files import write_new
-
             write_new(write, found.yaml())
             a_run.reporter.written(write)
         else:
-            show(found.yaml())
+            typer.echo(found.yaml())  # whose lines are not to be wrapped
 
 
 @command
@@ -314,12 +315,6 @@ def read_report(text: str) -> tuple[str, Path]:
         return Path(file).read_text(encoding='utf-8'), Path(directory)
     except (OSError, UnicodeDecodeError) as e:
         raise ProjectError(f"report '{file}' can't be read: {e}") from None
-
-
-def tuning_tables():
-    from hls4ml_ext.report import tuning
-
-    return tuning
 
 
 @command

@@ -147,13 +147,10 @@ def mixed_reuse(model, seed: int = 0, **kwargs) -> dict:
 
 
 def all_layers(hls_model):
-    """The exact layers of a converted model, and those inside of them."""
-    from hls4ml_ext.layers.core import ExactLayer
+    """The exact layers of a converted model that stand for something in Keras's, and those inside of them."""
+    from hls4ml_ext.layers.core import node
 
-    found = [n for n in hls_model.get_layers() if isinstance(n, ExactLayer)]
-    for node in found:
-        found += node.inner_layers()
-    return [n for n in found if not n.inserted]
+    return [n for n in node.all_layers(hls_model) if not n.inserted]
 
 
 def convert(model, directory, io_type='io_stream', backend='Vitis', reuse=1, **kwargs):

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from exactness import INPUT, assert_exact, convert, images, randomize
-from qkeras import QActivation, QConv2D
+from exactness import INPUT, assert_exact, branches, convert, images, randomize
+from qkeras import QActivation, QConv2D, QDepthwiseConv2D
 
 import hls4ml_ext
 from hls4ml_ext.layers.core.folding import MAX_BEAT_BITS
@@ -88,6 +88,9 @@ def test_beats_of_the_projects_are_narrow(name, tmp_path):
             for out in node.outputs:
                 variable = node.get_output_variable(out)
                 assert variable.type.n_elem * variable.type.precision.width <= 1024, (node.name, variable.type.n_elem)
+            window = getattr(node, 'window', None)
+            if window is not None:
+                assert window.taps * window.lanes * node.input_type().width <= 1024, (node.name, window)
 
 
 def test_a_beat_that_is_too_wide_is_refused(tmp_path):
@@ -98,3 +101,15 @@ def test_a_beat_that_is_too_wide_is_refused(tmp_path):
         convert(model, tmp_path / 'p', hls_config={'LayerName': {'c0': {'SIMD': 12, 'PE': 1024}}})
     assert not (tmp_path / 'p').exists()
     convert(model, tmp_path / 'p')  # by itself it takes what the tool can do
+
+
+def test_taps_that_are_too_wide_are_refused(tmp_path):
+    """All taps of many channels: a stream between two processes of the layer."""
+    layer = QDepthwiseConv2D(3, depthwise_quantizer=W, use_bias=False, name='dw')
+    model = branches((4, 4, 64), {'dw': layer}, 'quantized_bits(8,0,alpha=1)')
+    message = f"layer 'dw': 9 taps of 64 channels have 4608 bits, .* at most {MAX_BEAT_BITS}.*lower SIMD or PE"
+    with pytest.raises(hls4ml_ext.ConversionError, match=message):
+        convert(model, tmp_path / 'p', hls_config={'LayerName': {'dw': {'SIMD': 9, 'PE': 64}}})
+    assert not (tmp_path / 'p').exists()
+    hls_model = convert(model, tmp_path / 'p')
+    assert (hls_model.graph['dw'].get_attr('simd'), hls_model.graph['dw'].get_attr('pe')) == (9, 32)

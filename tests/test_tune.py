@@ -10,11 +10,11 @@ from qkeras import QActivation, QConv2D, QDepthwiseConv2D
 from typer.testing import CliRunner
 
 import hls4ml_ext
-from hls4ml_ext.devices import load_device
+from hls4ml_ext.devices import RESOURCES, load_device
 from hls4ml_ext.errors import ExtError
 from hls4ml_ext.settings import Hardware
 from hls4ml_ext.tuning import pareto
-from hls4ml_ext.tuning.problem import RESOURCES, share_sum
+from hls4ml_ext.tuning.problem import share_sum
 
 W, A = 'quantized_bits(4,0,alpha=1)', 'quantized_bits(8,1,alpha=1)'
 
@@ -50,7 +50,7 @@ def model():
     return network()
 
 
-AVAILABLE = {'LUT': 230400, 'FF': 460800, 'DSP': 1728, 'BRAM_18K': 624, 'URAM': 96}
+AVAILABLE = load_device('zcu104').resources
 
 
 def test_nothing_is_cheaper(tmp_path):

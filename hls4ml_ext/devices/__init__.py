@@ -15,6 +15,9 @@ DIRECTORY = Path(__file__).parent
 ALIASES = {'ulx3s': 'ulx3s-85f'}
 """Other names of devices."""
 
+RESOURCES = ('LUT', 'FF', 'DSP', 'BRAM_18K', 'URAM')
+"""What is counted of an FPGA, in the names of hls4ml's reports. A block RAM of 36 Kbit is two BRAM_18K."""
+
 BRAM_BITS, URAM_BITS = 36 * 1024, 288 * 1024
 """Bits of one block of block RAM and of UltraRAM (UltraScale Architecture Memory Resources, UG573)."""
 
@@ -39,6 +42,11 @@ class Device(BaseModel):
     dsp: PositiveInt
     lut: PositiveInt
     ff: PositiveInt
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """How many it has of each of :data:`RESOURCES`."""
+        return dict(zip(RESOURCES, (self.lut, self.ff, self.dsp, 2 * self.bram_36k, self.uram)))
 
     @property
     def bram_bits(self) -> int:

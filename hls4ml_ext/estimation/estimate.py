@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 
 from hls4ml_ext.cost import Resources, has_cost, known_error
-from hls4ml_ext.devices import Device, device_names, device_of_part, load_device
+from hls4ml_ext.devices import RESOURCES, Device, device_names, device_of_part, load_device
 from hls4ml_ext.errors import ExtError
 from hls4ml_ext.estimation.layers import layer_cost, layer_engines
 from hls4ml_ext.graph import check_hls_model
@@ -16,9 +16,6 @@ from hls4ml_ext.registry import rtl_kernel_of
 from hls4ml_ext.rtl.build import family_of
 from hls4ml_ext.rtl.model import RTLModelGraph
 from hls4ml_ext.rtl.schedule import latency as rtl_latency
-
-RESOURCES = ('LUT', 'FF', 'DSP', 'BRAM_18K', 'URAM')
-"""What is estimated, in the names of hls4ml's reports. A block of 36 Kbit is two BRAM_18K."""
 
 
 @dataclass(frozen=True)
@@ -197,9 +194,7 @@ def estimate(hls_model, device: str | Device | None = None, clock_period: float 
         LUT=round(sum(layer.LUT for layer in layers)) if known else None,
         FF=round(sum(layer.FF for layer in layers)) if known else None,
         **{name: int(sum(getattr(layer, name) for layer in layers)) for name in ('DSP', 'BRAM_18K', 'URAM')},
-        available={
-            'LUT': device.lut, 'FF': device.ff, 'DSP': device.dsp, 'BRAM_18K': 2 * device.bram_36k, 'URAM': device.uram,
-        },
+        available=device.resources,
         multipliers=sum(layer.multipliers for layer in layers),
         macs=sum(layer.macs for layer in layers),
         layers=tuple(layers),
@@ -246,7 +241,7 @@ def _layers(node, block: str, evaluations: int, interval: int, family: str | Non
         dsp, memories = sum(p.dsp for p in node.products), node.memories
         cost = Resources(DSP=dsp, BRAM_18K=sum(m.bram18 for m in memories), URAM=sum(m.uram for m in memories))
     row = LayerEstimate(
-        name=node.layer_name or node.name,
+        name=node.layer_name,
         kind=node.kind,
         block=block,
         inserted=node.inserted,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hls4ml_ext.cost import Resources, engine_cost
-from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.node import ExactLayer, all_layers
 from hls4ml_ext.registry import rtl_kernel_of
 from hls4ml_ext.rtl.body import Body, Instance, Stream
 from hls4ml_ext.rtl.kernel import stream_of
@@ -26,15 +26,7 @@ def engines_of_layers(hls_model) -> dict[str, str]:
     Args:
         hls_model: Of the RTL back end.
     """
-    found = {}
-
-    def visit(nodes):
-        for node in nodes:
-            found.update({engine.name: node.layer_name for engine in layer_engines(node)})
-            visit(node.inner_layers())
-
-    visit(node for node in hls_model.get_layers() if isinstance(node, ExactLayer))
-    return found
+    return {engine.name: node.layer_name for node in all_layers(hls_model) for engine in layer_engines(node)}
 
 
 def _placed(node) -> list[Instance]:

@@ -7,9 +7,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from hls4ml_ext.devices import RESOURCES
 from hls4ml_ext.report.tables import short
 
-RESOURCES = ('LUT', 'FF', 'DSP', 'BRAM_18K', 'URAM')
 WIDE = 90
 """Columns of a terminal from which on all resources are shown."""
 

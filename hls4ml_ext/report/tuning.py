@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-RESOURCES = ('LUT', 'FF', 'DSP', 'BRAM_18K', 'URAM')
+from hls4ml_ext.devices import RESOURCES
 
 
 def verdict(tuning) -> Table:

@@ -345,8 +345,7 @@ def available(device: Device | None) -> dict:
     """What a device has, in the names of hls4ml's reports; nothing if it isn't known."""
     if device is None:
         return {}
-    have = {'LUT': device.lut, 'FF': device.ff, 'DSP': device.dsp, 'BRAM_18K': 2 * device.bram_36k, 'URAM': device.uram}
-    return {f'Available{name}': n for name, n in have.items()}
+    return {f'Available{name}': n for name, n in device.resources.items()}
 
 
 def check_fit(section: dict, board: str):

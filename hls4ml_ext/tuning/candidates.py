@@ -9,10 +9,11 @@ from math import gcd, lcm, prod
 from hls4ml_ext.cost import Resources, engine_cost
 from hls4ml_ext.estimation import layer_cost, layer_engines
 from hls4ml_ext.layers.core.folding import Folding, divisors
-from hls4ml_ext.layers.core.node import ExactInput, ExactLayer
+from hls4ml_ext.layers.core.node import ExactInput, ExactLayer, positions
 from hls4ml_ext.layers.ode.node import ExactODEBlock
 from hls4ml_ext.layers.repack.node import ExactRepack
 from hls4ml_ext.registry import rtl_kernel_of
+from hls4ml_ext.rtl.project import source_of
 
 WIDEST = 8
 """Foldings of more than so many times the fewest products that are fast enough are left out: they only cost more."""
@@ -25,14 +26,12 @@ class Candidate:
     Attributes:
         settings: Of ``hls_config``; empty for an ODE block, whose lanes follow from the layers inside.
         lanes_in, lanes_out: Of its beats.
-        products: Multipliers.
         cycles: For an image, all evaluations of an ODE block included.
     """
 
     settings: tuple[tuple[str, int | str], ...]
     lanes_in: int
     lanes_out: int
-    products: int
     cycles: float
     cost: Resources
 
@@ -44,6 +43,7 @@ class Slot:
     Attributes:
         name: Of the layer.
         node: Its node, as it was converted.
+        family: Of the FPGA, for costs.
         evaluations: How often it works for an image.
         fixed: Settings that the user has made.
         block: Name of the ODE block that it is in, or ''.
@@ -54,22 +54,24 @@ class Slot:
 
     name: str
     node: ExactLayer
+    family: str
     evaluations: int
     fixed: dict = field(default_factory=dict)
     block: str = ''
     follows: Slot | None = None
     slack: float = 1.0
-    _known: dict = field(default_factory=dict)
+    _cycles_of: dict[Folding, float] = field(default_factory=dict)
+    _candidates_of: dict = field(default_factory=dict)  # a folding and its multipliers; None for those of an ODE block
 
     def converted(self, node: ExactLayer):
         """The node has been converted once more: the FIFOs around it are others, its cycles are the same."""
         self.node = node
-        self._known = {key: value for key, value in self._known.items() if isinstance(key, Folding)}
+        self._candidates_of = {}
 
-    def candidates(self, interval: float, family: str) -> list[Candidate]:
+    def candidates(self, interval: float) -> list[Candidate]:
         """The choices with which it is not slower than `interval` cycles for an image."""
         interval /= self.slack
-        found = self._of_block(family) if isinstance(self.node, ExactODEBlock) else self._of_foldings(interval, family)
+        found = self._of_block() if isinstance(self.node, ExactODEBlock) else self._of_foldings(interval)
         return [candidate for candidate in found if candidate.cycles <= interval]
 
     def least_cycles(self) -> list[float]:
@@ -82,7 +84,7 @@ class Slot:
         """Cycles of work: a window in front may take more."""
         return self.evaluations * folding.reuse * int(self.node.get_attr('n_vectors', 0) or self.node.n_pixels)
 
-    def _of_foldings(self, interval, family) -> list[Candidate]:
+    def _of_foldings(self, interval) -> list[Candidate]:
         possible = [f for f in self.node.possible_foldings() if self._allowed(f) and self._least(f) <= interval]
         possible.sort(key=lambda f: f.simd * f.pe)
         fast, fewest = [], 0
@@ -92,7 +94,7 @@ class Slot:
             if self._cycles(folding) <= interval:
                 fast.append(folding)
                 fewest = fewest or folding.simd * folding.pe
-        return [self._candidate(f, impl, family) for f in fast for impl in self._implementations()]
+        return [self._candidate(f, impl) for f in fast for impl in self._implementations()]
 
     def _allowed(self, folding: Folding) -> bool:
         wanted = {'SIMD': folding.simd, 'PE': folding.pe, 'ReuseFactor': folding.reuse}
@@ -103,34 +105,33 @@ class Slot:
         return ('lut', 'dsp') if fixed == 'auto' else (fixed,)
 
     def _cycles(self, folding: Folding) -> float:
-        if folding not in self._known:
+        if folding not in self._cycles_of:
             node = self.node.refolded(folding)
-            self._known[folding] = self.evaluations * rtl_kernel_of(node).interval(node)
-        return self._known[folding]
+            self._cycles_of[folding] = self.evaluations * rtl_kernel_of(node).interval(node)
+        return self._cycles_of[folding]
 
-    def _candidate(self, folding, impl, family) -> Candidate:
-        key = (folding, impl, family)
-        if key not in self._known:
+    def _candidate(self, folding, impl) -> Candidate:
+        key = (folding, impl)
+        if key not in self._candidates_of:
             node = self.node.refolded(folding, mult_impl=impl)
             settings = {'SIMD': folding.simd, 'PE': folding.pe, 'MultImpl': impl}
             chosen = tuple((k, v) for k, v in settings.items() if k in self.node.settings)
-            self._known[key] = Candidate(
-                chosen, node.lanes_in(), node.lanes_out, node.multipliers, self._cycles(folding), layer_cost(node, family)
-            )
-        return self._known[key]
+            cost = layer_cost(node, self.family)
+            self._candidates_of[key] = Candidate(chosen, node.lanes_in(), node.lanes_out, self._cycles(folding), cost)
+        return self._candidates_of[key]
 
-    def _of_block(self, family) -> list[Candidate]:
+    def _of_block(self) -> list[Candidate]:
         """The lanes in which the state of an ODE block can travel."""
-        if family not in self._known:
+        if None not in self._candidates_of:
             node, found = self.node, []
             numbers = prod(node.get_attr('out_shape'))
             engines = layer_engines(node)
             for lanes in divisors(node.channels):
-                cost = sum((engine_cost(e.module, in_lanes(e.parameters, lanes), family) for e in engines), Resources())
+                costs = (engine_cost(e.module, in_lanes(e.parameters, lanes), self.family) for e in engines)
                 cycles = self.evaluations * node.evaluations * numbers / lanes
-                found.append(Candidate((), lanes, lanes, 0, cycles, cost))
-            self._known[family] = found
-        return self._known[family]
+                found.append(Candidate((), lanes, lanes, cycles, sum(costs, Resources())))
+            self._candidates_of[None] = found
+        return self._candidates_of[None]
 
 
 def in_lanes(parameters: dict, lanes: int) -> dict:
@@ -163,22 +164,25 @@ class Choices:
     """All that is to be chosen in a network.
 
     Attributes:
+        family: Of the FPGA.
         slots, edges: Layers, and the streams between them.
         settled: The layers for which nothing is chosen: they follow their neighbours.
     """
 
+    family: str
     slots: list[Slot] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
     settled: list[ExactLayer] = field(default_factory=list)
 
 
-def choices_of(hls_model, fixed: dict[str, dict]) -> Choices:
+def choices_of(hls_model, fixed: dict[str, dict], family: str) -> Choices:
     """What can be chosen in a converted network.
 
     Args:
         fixed: Name of a layer -> settings that are not to be changed.
+        family: Of the FPGA.
     """
-    choices = Choices()
+    choices = Choices(family)
     _visit(hls_model, 1, fixed, choices, None)
     return choices
 
@@ -189,33 +193,32 @@ def _visit(graph, evaluations: int, fixed, choices: Choices, block: Slot | None)
     for node in graph.get_layers():
         if not isinstance(node, ExactLayer):
             continue
-        name = node.layer_name or node.name
-        if isinstance(node, ExactODEBlock):
-            slots[node.name] = slot = Slot(name, node, evaluations, block=block.name if block else '')
+        name = node.layer_name
+        if isinstance(node, ExactODEBlock) or node.possible_foldings():
+            own, inside = fixed.get(name, {}), block.name if block else ''
+            slots[node.name] = slot = Slot(name, node, choices.family, evaluations, own, inside)
             choices.slots.append(slot)
-            _visit(node.dynamics, evaluations * node.evaluations, fixed, choices, slot)
-        elif node.possible_foldings():
-            slots[node.name] = Slot(name, node, evaluations, fixed.get(name, {}), block.name if block else '')
-            choices.slots.append(slots[node.name])
+            if isinstance(node, ExactODEBlock):
+                _visit(node.dynamics, evaluations * node.evaluations, fixed, choices, slot)
         elif not isinstance(node, ExactRepack):
             choices.settled.append(node)
 
     def sources(tensor: str) -> list[Slot]:
         """The slots whose lanes a tensor has, or would have without the layers that follow their neighbours."""
-        node = graph.graph[tensor] if tensor in graph.graph else _giver(graph, tensor)
+        node = source_of(graph, tensor)
         if node.name in slots:
             return [slots[node.name]]
         if node.name in inputs:
             return [block] if block else []
-        if isinstance(node, ExactRepack) or node.n_pixels == _pixels_in(node):
+        if isinstance(node, ExactRepack) or node.n_pixels == positions(node.input_shape()):
             return [slot for other in node.inputs for slot in sources(other)]
         return []
 
     def connect(slot: Slot, node):
         for tensor in node.inputs:
             for source in sources(tensor):
-                bits = int(_giver(graph, tensor).get_output_variable(tensor).type.precision.width)
-                numbers = evaluations * prod(_giver(graph, tensor).get_output_variable(tensor).shape)
+                variable = source_of(graph, tensor).get_output_variable(tensor)
+                bits, numbers = int(variable.type.precision.width), evaluations * prod(variable.shape)
                 choices.edges.append(Edge(choices.slots.index(source), choices.slots.index(slot), bits, numbers))
 
     for name, slot in slots.items():
@@ -224,14 +227,6 @@ def _visit(graph, evaluations: int, fixed, choices: Choices, block: Slot | None)
         (output,) = graph.outputs
         last = sources(output)
         block.follows = last[0] if len(last) == 1 and last[0] is not block else None
-
-
-def _giver(graph, tensor: str):
-    return next(node for node in graph.get_layers() if tensor in node.outputs)
-
-
-def _pixels_in(node) -> int:
-    return prod(node.input_shape()[:-1])
 
 
 @cache

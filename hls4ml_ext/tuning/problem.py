@@ -10,9 +10,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from hls4ml_ext.cost import Resources
+from hls4ml_ext.devices import RESOURCES
 from hls4ml_ext.tuning.candidates import Candidate, Choices, repack_cost
 
-RESOURCES = ('LUT', 'FF', 'DSP', 'BRAM_18K', 'URAM')
 GAP, SECONDS = 0.002, 10.0
 """The solver ends when it is so close to its bound, relatively, or after so many seconds."""
 
@@ -24,13 +24,11 @@ class Solution:
     Attributes:
         chosen: A candidate for each slot.
         cost: Resources of candidates and repacks.
-        objective: The sum of the shares of the device that they take.
         bound: No choice takes less, by the solver's proof.
     """
 
     chosen: list[Candidate]
     cost: Resources
-    objective: float
     bound: float
 
 
@@ -40,8 +38,8 @@ def share_sum(cost: Resources, available: dict[str, int]) -> float:
 
 
 def solve(
-    choices: Choices, interval: float, family: str, available: dict[str, int], limit: dict[str, float] | None,
-    repacks: bool = True, any_choice: bool = False,
+    choices: Choices, interval: float, available: dict[str, int], limit: dict[str, float] | None, repacks: bool = True,
+    any_choice: bool = False,
 ) -> Solution | None:  # fmt: skip
     """The cheapest choice that takes at most `interval` cycles for an image.
 
@@ -54,7 +52,7 @@ def solve(
     Returns:
         None, if there is no such choice.
     """
-    candidates = [slot.candidates(interval, family) for slot in choices.slots]
+    candidates = [slot.candidates(interval) for slot in choices.slots]
     if not all(candidates):
         return None
     builder = _Builder(available)
@@ -80,7 +78,7 @@ def solve(
         fewest = ceil(edge.numbers / interval)
         for a in outs:
             for b in ins:
-                cost = repack_cost(a, b, edge.bits, fewest, family)
+                cost = repack_cost(a, b, edge.bits, fewest, choices.family)
                 if cost is not None:
                     pairs[a, b] = builder.variable(cost if repacks else Resources(), integer=False)
         for lanes, of_lanes, side in [*((a, c, 0) for a, c in outs.items()), *((b, c, 1) for b, c in ins.items())]:
@@ -89,10 +87,10 @@ def solve(
     result = builder.solve(limit, gap=1.0 if any_choice else GAP)
     if result is None:
         return None
-    values, objective, bound = result
+    values, bound = result
     chosen = [c[int(np.argmax([values[v] for v in vs]))] for c, vs in zip(candidates, columns)]
     cost = Resources(**{name: float(builder.rows[name] @ values) for name in RESOURCES})
-    return Solution(chosen, cost, objective, bound)
+    return Solution(chosen, cost, bound)
 
 
 def _by_lanes(columns, candidates, side: str) -> dict[int, list[int]]:
@@ -124,7 +122,7 @@ class _Builder:
         return {name: np.array([getattr(cost, name) for cost in self.costs], float) for name in RESOURCES}
 
     def solve(self, limit: dict[str, float] | None, gap: float):
-        """Values of the variables, the objective and its bound; None if nothing fits."""
+        """Values of the variables, and the bound of the objective; None if nothing fits."""
         n = len(self.costs)
         data = [(i, j, v) for i, (terms, _) in enumerate(self.equations) for j, v in terms.items()]
         i, j, v = zip(*data)
@@ -141,4 +139,4 @@ class _Builder:
         )  # fmt: skip
         if result.x is None:
             return None
-        return result.x, float(result.fun), float(result.mip_dual_bound)
+        return result.x, float(result.mip_dual_bound)

@@ -7,6 +7,7 @@ import io
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, floor
 
@@ -15,15 +16,14 @@ import yaml
 
 from hls4ml_ext.conversion import convert
 from hls4ml_ext.cost import Resources
-from hls4ml_ext.devices import Device, load_device
+from hls4ml_ext.devices import RESOURCES, Device, load_device
 from hls4ml_ext.errors import ExtError, SettingsError
 from hls4ml_ext.estimation import Estimate, estimate, layer_cost
-from hls4ml_ext.layers.core.node import ExactLayer
+from hls4ml_ext.layers.core.node import all_layers
 from hls4ml_ext.layers.ode.node import ExactODEBlock
-from hls4ml_ext.layers.repack.node import ExactRepack
 from hls4ml_ext.rtl.build import family_of
 from hls4ml_ext.tuning.candidates import Choices, choices_of
-from hls4ml_ext.tuning.problem import RESOURCES, Solution, share_sum, solve
+from hls4ml_ext.tuning.problem import Solution, share_sum, solve
 
 ROUNDS = 5
 """Conversions after which the search for a folding whose estimate keeps what the solver promised is given up."""
@@ -201,15 +201,14 @@ class Search:
         self.model, self.clock_period, self.share = model, float(clock_period), share
         self.device = device if isinstance(device, Device) else load_device(device)
         self.family = family_of(self.device.part)
-        d = self.device
-        self.available = {'LUT': d.lut, 'FF': d.ff, 'DSP': d.dsp, 'BRAM_18K': 2 * d.bram_36k, 'URAM': d.uram}
+        self.available = self.device.resources
         self.keep, self.storage = keep, {}
         first = self._converted({})
-        if not d.uram:  # a state would go to UltraRAM by its depth
-            blocks = [node for node in _all(first) if isinstance(node, ExactODEBlock)]
-            self.storage = {node.layer_name or node.name: {'StateStorage': 'bram'} for node in blocks}
+        if not self.device.uram:  # a state would go to UltraRAM by its depth
+            blocks = [node for node in all_layers(first) if isinstance(node, ExactODEBlock)]
+            self.storage = {node.layer_name: {'StateStorage': 'bram'} for node in blocks}
             first = self._converted({})
-        self.choices: Choices = choices_of(first, keep)
+        self.choices: Choices = choices_of(first, keep, self.family)
         self.settled = sum((layer_cost(node, self.family) for node in self.choices.settled), Resources())
         cycles = [c for slot in self.choices.slots for c in slot.least_cycles()]
         steps = np.arange(ceil(np.log(max(cycles) / min(cycles)) / np.log(STEP)) + 2)
@@ -220,7 +219,7 @@ class Search:
     def for_interval(self, interval: int, words: str) -> Point:
         """The cheapest folding of at most `interval` cycles for an image."""
         self.forget()
-        slow = [slot.name for slot in self.choices.slots if not slot.candidates(interval, self.family)]
+        slow = [slot.name for slot in self.choices.slots if not slot.candidates(interval)]
         if slow:
             raise ExtError(f"{words}: layer '{slow[0]}' can't do an image in {interval:,} cycles. {self._allows()}")
         found = self._rounds(interval)
@@ -254,23 +253,17 @@ class Search:
     def fastest(self) -> Point:
         """The fastest folding that fits."""
         self.forget()
-        index = self._first(lambda interval: self._solve(interval, self._limit(self.settled), any_choice=True) is not None)
-        # What is possible for the solver may not be so when it is converted: then look further, and come back halfway.
-        failed, step, best = index - 1, 1, None
-        while best is None and failed < len(self.intervals) - 1:
-            index = min(failed + step, len(self.intervals) - 1)
-            best = self._rounds(self.intervals[index], cheapest=False)
-            if best is None:
-                failed, step = index, 2 * step
-        while best is not None and index - failed > 1:
-            middle = (index + failed) // 2
-            found = self._rounds(self.intervals[middle], cheapest=False)
-            if found is None:
-                failed = middle
-            else:
-                index, best = middle, found
-        if best is not None:
-            return best
+        # What is possible for the solver may not be so when it is converted: then the search goes on from there.
+        start, end = self._first_solved(self._limit(self.settled)), len(self.intervals)
+        points = {}
+
+        def possible(index: int) -> bool:
+            points[index] = self._rounds(self.intervals[index], cheapest=False)
+            return points[index] is not None
+
+        index = first_possible(possible, start, end, start)
+        if index < end:
+            return points[index]
         smallest = self._solve(self.intervals[-1], None)
         cost = smallest.cost + self.settled
         worst = max((n for n in RESOURCES if self.available[n]), key=lambda n: getattr(cost, n) / self.available[n])
@@ -283,8 +276,7 @@ class Search:
 
     def fewest_cycles(self, point: Point) -> int:
         """Cycles for an image below which nothing fits, even if repacks cost nothing."""
-        limit = self._limit(self._settled_in(point))
-        index = self._first(lambda interval: self._solve(interval, limit, False, any_choice=True) is not None)
+        index = self._first_solved(self._limit(self._settled_in(point)), repacks=False)
         return self.intervals[min(index, len(self.intervals) - 1)]
 
     def least_cost(self, interval: int, point: Point) -> float:
@@ -294,9 +286,9 @@ class Search:
 
     def _settled_in(self, point: Point) -> Resources:
         """What the layers take that have no folding of their own."""
-        hls_model = self._converted(point.hls_config['LayerName'])
-        nodes = [n for n in _all(hls_model) if not n.possible_foldings() and not isinstance(n, (ExactRepack, ExactODEBlock))]
-        return sum((layer_cost(node, self.family) for node in nodes), Resources())
+        chosen = {slot.name for slot in self.choices.slots}
+        rows = [row for row in point.estimate.layers if row.name not in chosen and row.kind != 'repack']
+        return Resources(**{name: sum(getattr(row, name) for row in rows) for name in RESOURCES})
 
     # ------------------------------------------------------------------ steps
 
@@ -305,28 +297,15 @@ class Search:
         for slot in self.choices.slots:
             slot.slack = 1.0
 
-    def _first(self, possible) -> int:
-        """The number of the smallest interval that is possible, looked for around the one that multipliers alone suggest."""
-        last = len(self.intervals)
-        at = min(int(np.searchsorted(self.intervals, self._guess())), last - 1)
-        low, high, step = 0, last, 8
-        if possible(self.intervals[at]):
-            high = at
-            while at > 0 and possible(self.intervals[max(at - step, 0)]):
-                high = at = max(at - step, 0)
-                step *= 2
-            low = max(at - step, -1) + 1 if at else 0
-        else:
-            low = at + 1
-            while at < last - 1 and not possible(self.intervals[min(at + step, last - 1)]):
-                at = min(at + step, last - 1)
-                low = at + 1
-                step *= 2
-            high = min(at + step, last)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if possible(self.intervals[middle]) else (middle + 1, high)
-        return low
+    def _first_solved(self, limit: dict[str, float], repacks: bool = True) -> int:
+        """The number of the smallest interval for which there is a choice within `limit`; of none, how many there are."""
+        end = len(self.intervals)
+        start = min(int(np.searchsorted(self.intervals, self._guess())), end - 1)
+
+        def possible(index: int) -> bool:
+            return self._solve(self.intervals[index], limit, repacks, any_choice=True) is not None
+
+        return first_possible(possible, 0, end, start, step=8)
 
     def _guess(self) -> float:
         """The interval at which multipliers in LUTs fill the share of the device."""
@@ -340,7 +319,7 @@ class Search:
         return {name: self.share * self.available[name] - getattr(others, name) for name in RESOURCES}
 
     def _solve(self, interval, limit, repacks: bool = True, any_choice: bool = False) -> Solution | None:
-        return solve(self.choices, interval, self.family, self.available, limit, repacks, any_choice)
+        return solve(self.choices, interval, self.available, limit, repacks, any_choice)
 
     def _rounds(self, interval: int, cheapest: bool = True) -> Point | None:
         """A folding that keeps `interval` and the share of the device when it is converted; None if there is none.
@@ -380,7 +359,7 @@ class Search:
 
     def _others(self, hls_model, found: Estimate, solution: Solution) -> Resources:
         """What a converted network takes besides what the solver counts; and what the solver counts from now on."""
-        nodes = {node.layer_name or node.name: node for node in _all(hls_model)}
+        nodes = {node.layer_name: node for node in all_layers(hls_model)}
         for slot in self.choices.slots:
             slot.converted(nodes[slot.name])
         chosen = sum((layer_cost(slot.node, self.family) for slot in self.choices.slots), Resources())
@@ -395,8 +374,8 @@ class Search:
         return Point(config, estimate(hls_model, self.device, self.clock_period))
 
     def _converted(self, layers: dict):
-        config = {'Model': {'ReuseFactor': COARSE}, 'LayerName': {**self.keep, **self.storage, **layers}}
-        config = {'Model': config['Model'], 'LayerName': {k: dict(v) for k, v in config['LayerName'].items()}}
+        settings = {**self.keep, **self.storage, **layers}
+        config = {'Model': {'ReuseFactor': COARSE}, 'LayerName': {name: dict(own) for name, own in settings.items()}}
         with (
             tempfile.TemporaryDirectory() as unwritten,
             warnings.catch_warnings(),
@@ -418,15 +397,22 @@ class Search:
         )
 
 
-def _all(hls_model) -> list[ExactLayer]:
-    """All layers, those inside of ODE blocks too."""
-    found = []
-    for node in hls_model.get_layers():
-        if isinstance(node, ExactLayer):
-            found.append(node)
-            found += _inside(node)
-    return found
+def first_possible(possible: Callable[[int], bool], begin: int, end: int, start: int, step: int = 1) -> int:
+    """The smallest of the numbers from `begin` to before `end` that is possible; all above it are. `end`, if none is.
 
-
-def _inside(node) -> list[ExactLayer]:
-    return [n for layer in node.inner_layers() for n in (layer, *_inside(layer))]
+    It is looked for outwards from `start`, in steps that double, and then halfway between two numbers.
+    """
+    no, yes, at = begin - 1, end, start
+    while yes - no > 1:
+        if possible(at):
+            yes = at
+        else:
+            no = at
+        if yes == end:
+            at = min(at + step, end - 1)
+        elif no < begin:
+            at = max(at - step, begin)
+        else:
+            at = (no + yes) // 2
+        step *= 2
+    return yes

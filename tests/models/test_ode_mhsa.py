@@ -17,6 +17,7 @@ from hls4ml_ext.train.calibration import all_layers
     ('preset', 'shape', 'parameters', 'folded', 'maps'),
     [
         ('8x8', (8, 8, 1), 9082, 8410, {'ode1': (8, 8, 16), 'ode2': (4, 4, 32), 'mhsa': (4, 4, 32)}),
+        ('32x32-dense', (32, 32, 3), 184130, 182594, {'ode1': (32, 32, 16), 'ode3': (8, 8, 80), 'mhsa': (8, 8, 80)}),
         ('96x96', (96, 96, 3), 456234, 447594, {'ode1': (24, 24, 64), 'ode3': (6, 6, 256), 'mhsa': (6, 6, 256)}),
         ('96x96-large', (96, 96, 3), 457386, 448746, {'ode1': (48, 48, 64), 'ode3': (12, 12, 256), 'mhsa': (12, 12, 256)}),
     ],
@@ -52,6 +53,7 @@ def test_float_and_quantized_model_have_the_same_weights():
         {'mhsa': None},
         {'downsample': 'dense', 'widths': [4, 6, 8]},
         {'ode': {'n_steps': [1, 2], 'depth': 2, 'time_channel': True, 'solver': 'heun', 'kernel_size': 5}},
+        {'ode': {'convolution': 'dense', 'depth': 2, 'kernel_size': 5}},
         {'mhsa': {'heads': 3, 'key_dim': 5, 'position': 'additive', 'attention': 'softmax', 'n_steps': 1}},
         {'mhsa': {'position': None}},
         {'stem': {'filters': 5, 'kernel_size': 5, 'strides': 2}},

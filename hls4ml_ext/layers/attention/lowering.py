@@ -13,7 +13,7 @@ from hls4ml_ext.layers.attention.node import ExactAttention, ExactReluAttention,
 from hls4ml_ext.layers.attention.tables import IntegerSoftmax, ceil_log2
 from hls4ml_ext.layers.convolution.lowering import add_conv2d
 from hls4ml_ext.layers.convolution.window import pointwise_window
-from hls4ml_ext.layers.core.folding import choose_folding, weight_attributes
+from hls4ml_ext.layers.core.folding import choose_folding, weight_attributes, widest_beat
 
 ZERO = Range(0, 0, 0)
 
@@ -140,7 +140,7 @@ def _add_core(layer, name: str, qkv: str, qkv_type: FixedType, graph) -> str:
     result = Range(contexts.lo, contexts.hi, contexts.frac + context_shift)
 
     possible = ExactAttention.foldings(layer.num_heads, layer.key_dim)
-    lanes = choose_folding(graph, name, possible, (qkv_type.width, contexts.signed_bits)).simd
+    lanes = choose_folding(graph, name, possible, widest_beat(qkv_type.width, contexts.signed_bits)).simd
     attributes = {}
     if softmax is not None:
         attributes = {

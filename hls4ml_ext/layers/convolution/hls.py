@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D
 from hls4ml_ext.layers.convolution.window import WINDOW
+from hls4ml_ext.layers.core.folding import MAX_BEAT_BITS
 from hls4ml_ext.layers.core.kernel import HLSKernel, Process, multiplier
 
 
@@ -12,6 +14,9 @@ def window_members(node, border: int = 0) -> dict:
 
     Args:
         border: Stored integer of a tap outside of the image.
+
+    Raises:
+        ConversionError: if a beat of taps is wider than Vitis HLS takes.
     """
     window = node.window
     if window.kind == 'none':
@@ -21,6 +26,13 @@ def window_members(node, border: int = 0) -> dict:
     if window.kind == 'serial':
         members |= {'ring_rows': window.ring_rows, 'window_cycles': window.serial_cycles, 'eager': window.eager}
     x = node.input_type()
+    bits = window.taps * window.lanes * x.width
+    if bits > MAX_BEAT_BITS:
+        raise ConversionError(
+            node.name,
+            f'{window.taps} taps of {window.lanes} channels have {bits} bits, and Vitis HLS takes at most {MAX_BEAT_BITS}',
+            'Raise its ReuseFactor, or lower SIMD or PE',
+        )
     element = f'nnet::ext::int_t<{x.width}, {str(x.signed).lower()}>'
     return {**members, 'taps_t': f'nnet::ext::integer_beat<{element}, {window.taps * window.lanes}>'}
 

@@ -9,7 +9,7 @@ from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType, Range, stored_integers
 from hls4ml_ext.layers.convolution.node import ExactConv2D, ExactDense, ExactDepthwiseConv2D
 from hls4ml_ext.layers.convolution.window import pointwise_window, window_attributes
-from hls4ml_ext.layers.core.folding import choose_folding, weight_attributes
+from hls4ml_ext.layers.core.folding import choose_folding, weight_attributes, widest_beat
 from hls4ml_ext.layers.core.node import positions
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -84,9 +84,8 @@ def add_conv2d(graph, name, tensor, matrix, weight_type, bias, bias_type, window
     n_in, n_out = matrix.shape
     sums = sum_of_products(graph.type(tensor, name), matrix, weight_type, bias, bias_type)
     graph.check_float(name, sums, compute_dtype, f'a sum of {n_in} products')
-    widths = graph.type(tensor, name).width, sums.signed_bits
     possible = ExactConv2D.foldings(window, n_out)
-    folding = choose_folding(graph, name, list(possible), widths)
+    folding = choose_folding(graph, name, list(possible), widest_beat(graph.type(tensor, name).width, sums.signed_bits))
     kind = possible[folding]
     n_taps = window['filt_height'] * window['filt_width']
     lanes = folding.simd // (n_taps if kind == 'parallel' else 1)
@@ -148,9 +147,11 @@ def lower_depthwise_conv2d(layer, inputs, graph) -> str:
     taps = kernel.reshape(-1, n_chan)
     sums = sum_of_products(graph.type(inputs[0], name), taps, weight_type, bias, bias_type)
     graph.check_float(name, sums, layer.compute_dtype, f'a sum of {taps.shape[0]} products')
-    widths = graph.type(inputs[0], name).width, sums.signed_bits
+    x_width = graph.type(inputs[0], name).width
     possible = ExactDepthwiseConv2D.foldings(window)
-    folding = choose_folding(graph, name, list(possible), widths)
+    # Each of the PE channels has taps of its own.
+    widest = lambda folding: folding.pe * max(folding.simd * x_width, sums.signed_bits)  # noqa: E731
+    folding = choose_folding(graph, name, list(possible), widest)
     ordered = in_window_order(taps, folding.pe)
     out = graph.add(
         ExactDepthwiseConv2D, name, [inputs[0]], sums, out_shape=out_shape, acc_width=sums.signed_bits,
@@ -184,8 +185,8 @@ def lower_dense(layer, inputs, graph) -> str:
         raise ConversionError(name, f'it has {n_in} inputs, but its input has shape {tuple(in_shape)}', 'Flatten it first')
     sums = sum_of_products(graph.type(inputs[0], name), kernel, weight_type, bias, bias_type)
     graph.check_float(name, sums, layer.compute_dtype, f'a sum of {n_in} products')
-    widths = graph.type(inputs[0], name).width, sums.signed_bits
-    folding = choose_folding(graph, name, ExactDense.foldings(n_chan, n_out), widths)
+    widest = widest_beat(graph.type(inputs[0], name).width, sums.signed_bits)
+    folding = choose_folding(graph, name, ExactDense.foldings(n_chan, n_out), widest)
     out = graph.add(
         ExactDense, name, [inputs[0]], sums, out_shape=[n_out], acc_width=sums.signed_bits,
         weight_words=(matrix_words(kernel, folding.simd, folding.pe), weight_type),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +54,16 @@ def slices(n: int) -> dict[int, int]:
     return {d: n // d for d in divisors(n)}
 
 
-def choose_folding(graph, name: str, possible: list[Folding], widths: tuple[int, int] = (1, 1)) -> Folding:
+def widest_beat(width_in: int, width_out: int) -> Callable[[Folding], int]:
+    """A function that gives the bits of the widest beat of a folding: SIMD inputs come in one, PE outputs go out.
+
+    Args:
+        width_in, width_out: Bits of an input and of an unrounded output.
+    """
+    return lambda folding: max(folding.simd * width_in, folding.pe * width_out)
+
+
+def choose_folding(graph, name: str, possible: list[Folding], widest: Callable[[Folding], int]) -> Folding:
     """The folding of a layer: its configured SIMD and PE, else what its ReuseFactor allows with the narrowest streams.
 
     As stock hls4ml does, a ReuseFactor that doesn't divide the layer is replaced by the nearest smaller one; it affects
@@ -63,7 +73,7 @@ def choose_folding(graph, name: str, possible: list[Folding], widths: tuple[int,
         graph: The :class:`~hls4ml_ext.layers.core.GraphBuilder`.
         name: Name of the layer.
         possible: What the layer can do.
-        widths: Bits of an input and of an unrounded output: beats stay below :data:`MAX_BEAT_BITS`, if PE and SIMD allow it.
+        widest: The bits of a folding's widest beat, which stays below :data:`MAX_BEAT_BITS` if PE and SIMD allow it.
 
     Raises:
         ConversionError: if SIMD, PE or ReuseFactor is not a positive integer, or SIMD or PE doesn't divide the layer.
@@ -71,7 +81,7 @@ def choose_folding(graph, name: str, possible: list[Folding], widths: tuple[int,
     simd, _ = _setting(graph, name, 'SIMD')
     pe, _ = _setting(graph, name, 'PE')
     reuse, by_name = _setting(graph, name, 'ReuseFactor', 1)
-    narrow = [f for f in possible if max(f.simd * widths[0], f.pe * widths[1]) <= MAX_BEAT_BITS]
+    narrow = [f for f in possible if widest(f) <= MAX_BEAT_BITS]
     if simd is None and pe is None and narrow:
         possible = narrow
     fitting = [f for f in possible if simd in (None, f.simd)]

@@ -286,6 +286,14 @@ class ExactLayer(Named, Layer):
         return []
 
 
+def all_layers(hls_model) -> list[ExactLayer]:
+    """The exact layers of a converted model, and those inside of them."""
+    found = [node for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
+    for node in found:
+        found += node.inner_layers()
+    return found
+
+
 def pipeline_depth(memories: bool = False, terms: int = 0) -> int:
     """An estimate of the depth of a kernel's pipeline, in cycles.
 

@@ -8,7 +8,7 @@ from hls4ml_ext import quantizers
 from hls4ml_ext.errors import ConversionError
 from hls4ml_ext.fixed import FixedType
 from hls4ml_ext.layers.convolution.lowering import sum_of_products
-from hls4ml_ext.layers.core.folding import choose_folding, weight_attributes
+from hls4ml_ext.layers.core.folding import choose_folding, weight_attributes, widest_beat
 from hls4ml_ext.layers.normalization.node import ExactLayerNorm
 
 
@@ -44,7 +44,8 @@ def lower_layer_norm(layer, inputs, graph) -> str:
     beta, beta_type = _affine(layer, name, layer.beta, 'beta', 0.0)
     sums = sum_of_products(arithmetic.normal, gamma[None, :], gamma_type, beta, beta_type)
     graph.check_float(name, sums, layer.compute_dtype, 'gamma times the normalized value plus beta')
-    simd = choose_folding(graph, name, ExactLayerNorm.foldings(layer.n_chan), (source.width, sums.signed_bits)).simd
+    widest = widest_beat(source.width, sums.signed_bits)
+    simd = choose_folding(graph, name, ExactLayerNorm.foldings(layer.n_chan), widest).simd
     gamma, beta = (gamma if layer.scale else gamma[:simd]), (beta if layer.center else beta[:simd])
     out = graph.add(
         ExactLayerNorm, name, [tensor], sums,
