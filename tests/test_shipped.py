@@ -20,6 +20,11 @@ from hls4ml_ext.study import load_study
 ROOT = Path(__file__).parents[1]
 NAMES = [
     'cifar10',
+    'cifar10_500_per_class_study',
+    'cifar10_500_per_class_train',
+    'cifar10_dense',
+    'cifar10_dense_train',
+    'cifar10_dense_zcu104_fastest',
     'cifar10_kv260_2000',
     'cifar10_kv260_fastest',
     'cifar10_ptq',
@@ -59,11 +64,11 @@ def test_all_of_the_repository_are_known():
 
 @pytest.mark.parametrize('name', NAMES)
 def test_by_name_in_an_empty_folder(name, empty):
-    loaded = load_study(name) if name == 'cifar10_study' else load_project(name)
+    loaded = load_study(name) if name.endswith('_study') else load_project(name)
     assert loaded.name == name
     assert loaded.title
     assert project_name(loaded.path) == name
-    if name == 'cifar10':
+    if name in ('cifar10', 'cifar10_dense'):
         assert isinstance(loaded.model, ModelFile) and loaded.model.file.is_file()
     if name == 'cifar10_ptq':
         assert loaded.training.initial.is_file()

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from hls4ml_ext.cli import app
 from hls4ml_ext.errors import ProjectError
+from hls4ml_ext.models import builder
+from hls4ml_ext.report.complexity import complexity
 from hls4ml_ext.report.study import percent
 from hls4ml_ext.study import load_study
 
@@ -62,6 +64,22 @@ def test_the_shipped_study():
     assert len(set(pretraining.values())) == 4
     recipes = {(p.training.pretrain.epochs, p.training.batch_size, p.training.weight_decay) for p in projects.values()}
     assert len(recipes) == 1
+
+
+def test_the_study_with_few_labels():
+    """The same recipe and labels for all; the large network has 18.5 times the parameters at least, work within a fifth."""
+    study = load_study(PROJECTS / 'cifar10_500_per_class_study.yml')
+    projects = {name: of_seeds[1] for name, of_seeds in study.projects.items()}
+    assert len({p.training.model_dump_json() for p in projects.values()}) == 1
+    assert len({p.data.train_indices for p in projects.values()}) == 1
+    sizes = {}
+    for name, project in projects.items():
+        knobs = project.model.knobs.model_dump()
+        sizes[name] = complexity(builder(project.model.builder).build((32, 32, 3), 10, None, **knobs))
+    own = sizes['ode_mhsa']
+    assert sizes['cnn'].parameters >= 18.5 * own.parameters
+    assert all(0.8 < size.macs / own.macs < 1.2 for size in sizes.values())
+    assert 0.8 < sizes['resnet'].parameters / own.parameters < 1.2
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import ceil
 
-from hls4ml_ext.cost import Resources, has_cost, known_error
+from hls4ml_ext.cost import known_error
 from hls4ml_ext.devices import RESOURCES, Device, device_names, device_of_part, load_device
 from hls4ml_ext.errors import ExtError
-from hls4ml_ext.estimation.layers import layer_cost, layer_engines
+from hls4ml_ext.estimation.layers import known_cost
 from hls4ml_ext.graph import check_hls_model
 from hls4ml_ext.layers.core.node import ExactLayer
 from hls4ml_ext.layers.core.schedule import latency, process_of, processes_of
@@ -234,12 +234,7 @@ def _layers(node, block: str, evaluations: int, interval: int, family: str | Non
     inner = node.inner_layers()
     is_rtl = family is not None
     cycles = ceil(evaluations * (_interval(node, is_rtl) if is_rtl or not block else node.cycles))
-    is_known = is_rtl and all(has_cost(engine.module) for engine in layer_engines(node))
-    if is_known:
-        cost = layer_cost(node, family)
-    else:  # what the node declares
-        dsp, memories = sum(p.dsp for p in node.products), node.memories
-        cost = Resources(DSP=dsp, BRAM_18K=sum(m.bram18 for m in memories), URAM=sum(m.uram for m in memories))
+    cost, is_known = known_cost(node, family)
     row = LayerEstimate(
         name=node.layer_name,
         kind=node.kind,

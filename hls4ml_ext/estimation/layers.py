@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hls4ml_ext.cost import Resources, engine_cost
+from hls4ml_ext.cost import Resources, engine_cost, has_cost
 from hls4ml_ext.layers.core.node import ExactLayer, all_layers
 from hls4ml_ext.registry import rtl_kernel_of
 from hls4ml_ext.rtl.body import Body, Instance, Stream
@@ -47,3 +47,22 @@ def layer_cost(node: ExactLayer, family: str) -> Resources:
         ExtError: naming the module, if there is no model of its cost.
     """
     return sum((engine_cost(engine.module, engine.parameters, family) for engine in layer_engines(node)), Resources())
+
+
+def known_cost(node: ExactLayer, family: str | None) -> tuple[Resources, bool]:
+    """What a layer takes, as far as it is known.
+
+    Args:
+        node: Of a graph.
+        family: Of FPGAs, for a graph of the RTL back end; None for another one.
+
+    Returns:
+        The cost of its engines, and True; or the DSPs and blocks of memory that the node declares, and False: another back
+        end makes what it likes of them, and a layer of a user's own may have no model of its cost.
+    """
+    if family is not None:
+        engines = layer_engines(node)
+        if all(has_cost(engine.module) for engine in engines):
+            return sum((engine_cost(e.module, e.parameters, family) for e in engines), Resources()), True
+    dsp, memories = sum(p.dsp for p in node.products), node.memories
+    return Resources(DSP=dsp, BRAM_18K=sum(m.bram18 for m in memories), URAM=sum(m.uram for m in memories)), False

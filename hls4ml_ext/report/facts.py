@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from math import ceil
 
 import numpy as np
 
+from hls4ml_ext.estimation.layers import known_cost
 from hls4ml_ext.layers.core import ExactLayer
+from hls4ml_ext.passes.lanes import cycles_of
 from hls4ml_ext.report.versions import installed
+from hls4ml_ext.rtl.build import family_of
+from hls4ml_ext.rtl.model import RTLModelGraph
 
 TABLES = ('exp', 'reciprocal', 'table')
 """Names of weight arrays that are look-up tables: nothing that was trained."""
@@ -17,20 +22,27 @@ TABLES = ('exp', 'reciprocal', 'table')
 
 def layer_facts(hls_model) -> list[dict]:
     """The facts about every layer of a converted model, in order; see :func:`node_facts`."""
-    return [node_facts(node) for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
+    part = str(hls_model.config.get_config_value('Part'))
+    family = family_of(part) if isinstance(hls_model, RTLModelGraph) else None
+    return [node_facts(node, family) for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
 
 
-def node_facts(node) -> dict:
+def node_facts(node, family: str | None = None) -> dict:
     """The facts about a layer.
+
+    Args:
+        node: Of a converted model.
+        family: Of FPGAs, for RTL.
 
     Returns:
         dict: name, kernel (C++), shape and type of the output, parameters, weight_bits, table_bits, macs and cycles (for one
-        image; within an ODE block for one evaluation of its dynamics), multipliers, dsp, bram_18k and uram (slices and
-        blocks, counted from products and memories), lanes (in and out), reuse_factor (None if it has none), inserted (a
-        repack or a copy, put in by the converter), and the layers inside. An ODE block counts the parameters, multipliers
-        and memories of the layers inside, once.
+        image; within an ODE block for one evaluation of its dynamics; in RTL from one image to the next), multipliers, dsp,
+        bram_18k and uram (slices and blocks: those of its RTL engines, or counted from products and memories), lanes (in and
+        out), reuse_factor (None if it has none), inserted (a repack or a copy, put in by the converter), and the layers
+        inside. An ODE block counts the parameters, multipliers and memories of the layers inside, once.
     """
-    inner = [node_facts(n) for n in node.inner_layers()]
+    inner = [node_facts(n, family) for n in node.inner_layers()]
+    cost, _ = known_cost(node, family)
     facts = {
         'name': node.name,
         'kernel': node.kind,
@@ -40,11 +52,11 @@ def node_facts(node) -> dict:
         'weight_bits': sum(layer['weight_bits'] for layer in inner),
         'table_bits': sum(layer['table_bits'] for layer in inner),
         'macs': int(node.macs),
-        'cycles': int(node.cycles),
+        'cycles': ceil(cycles_of(node)),
         'multipliers': int(node.multipliers),
-        'dsp': sum(p.dsp for p in node.products) + sum(layer['dsp'] for layer in inner),
-        'bram_18k': sum(m.bram18 for m in node.memories) + sum(layer['bram_18k'] for layer in inner),
-        'uram': sum(m.uram for m in node.memories) + sum(layer['uram'] for layer in inner),
+        'dsp': int(cost.DSP) + sum(layer['dsp'] for layer in inner),
+        'bram_18k': int(cost.BRAM_18K) + sum(layer['bram_18k'] for layer in inner),
+        'uram': int(cost.URAM) + sum(layer['uram'] for layer in inner),
         'lanes': [node.lanes_in(), node.lanes_out],
         'reuse_factor': int(node.reuse) if hasattr(node, 'reuse') else None,
         'inserted': bool(node.inserted),

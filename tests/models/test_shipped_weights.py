@@ -12,7 +12,10 @@ from hls4ml_ext.project import load_project
 from hls4ml_ext.train.data import crops, from_uint8, load, read_npz, sample_photos
 
 ROOT = Path(__file__).parents[2]
-WEIGHTS = ROOT / 'models' / 'weights' / 'cifar10_ode_mhsa_w4a8.keras'
+WEIGHTS = ROOT / 'models' / 'weights'
+NETWORKS = {'cifar10': 'cifar10_ode_mhsa_w4a8.keras', 'cifar10_dense': 'cifar10_ode_mhsa_dense_w4a8.keras'}
+"""Projects, and the weights that they use."""
+
 STL10 = ROOT.parent / 'shared' / 'data' / 'stl10_test_first95.npz'
 CIFAR10 = os.environ.get('HLS4ML_EXT_CIFAR10')
 
@@ -30,11 +33,12 @@ def real_images() -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.stock_compiler
-def test_c_simulation_equals_keras_on_photographs(tmp_path):
-    project = load_project(ROOT / 'projects' / 'cifar10.yml') if CIFAR10 else None
-    model = hls4ml_ext.load_model(WEIGHTS)
-    config = project.hls.hls_config() if project else {'Model': {'ReuseFactor': 64}}
-    hls_model = hls4ml_ext.convert(model, output_dir=tmp_path / 'hls', hls_config=config)
+@pytest.mark.parametrize('name', NETWORKS)
+def test_c_simulation_equals_keras_on_photographs(name, tmp_path):
+    project = load_project(ROOT / 'projects' / f'{name}.yml')
+    assert project.model.file.name == NETWORKS[name]
+    model = hls4ml_ext.load_model(project.model.file)
+    hls_model = hls4ml_ext.convert(model, output_dir=tmp_path / 'hls', hls_config=project.hls.hls_config())
     hls4ml_ext.compile(hls_model, trace=True)
     images = real_images()
     expected = model.predict(images, verbose=0)
@@ -46,14 +50,14 @@ def test_c_simulation_equals_keras_on_photographs(tmp_path):
 
 
 def test_size_of_the_shipped_files():
-    files = list(WEIGHTS.parent.glob('*.keras'))
-    assert WEIGHTS in files
+    files = list(WEIGHTS.glob('*.keras'))
+    assert {f.name for f in files} >= set(NETWORKS.values())
     assert sum(f.stat().st_size for f in files) < 5e6
 
 
 def test_older_versions_of_keras_load_them():
     """Keras 3.12, the last one for Python 3.10, refuses arguments that later ones save, and that are None."""
-    for file in WEIGHTS.parent.glob('*.keras'):
+    for file in WEIGHTS.glob('*.keras'):
         with zipfile.ZipFile(file) as archive:
             config = archive.read('config.json').decode()
         assert 'HeNormal' in config
@@ -63,10 +67,11 @@ def test_older_versions_of_keras_load_them():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not CIFAR10, reason='CIFAR-10 is not at hand: set HLS4ML_EXT_CIFAR10')
-def test_accuracy_is_that_of_the_results_page():
+@pytest.mark.parametrize('name', NETWORKS)
+def test_accuracy_is_that_of_the_results_page(name):
     """docs/results.md says which share of CIFAR-10's 10,000 test images the shipped weights classify correctly."""
     from hls4ml_ext.train.evaluation import top1
 
-    data = load(load_project(ROOT / 'projects' / 'cifar10.yml').data, 0)
-    accuracy = top1(hls4ml_ext.load_model(WEIGHTS), data)
+    project = load_project(ROOT / 'projects' / f'{name}.yml')
+    accuracy = top1(hls4ml_ext.load_model(project.model.file), load(project.data, 0))
     assert f'**{accuracy:.2%}**'.replace('%', ' %') in (ROOT / 'docs' / 'results.md').read_text()
