@@ -166,16 +166,13 @@ class Run:
         Returns:
             keras.Model: without batch normalization, ready for conversion.
         """
-        from hls4ml_ext.train.quantization import folded
-        from hls4ml_ext.train.training import Trainer
-
         if self._trained():
             return self.load_model()
         if isinstance(self.project.model, ModelFile):
             return self._import_model()
-        data, bits = self.load_data(), self.project.quantization
+        data = self.load_data()
         with self.reporter.step('build', detail='untrained') as step:
-            model = folded(Trainer(self.project, data).build(bits), bits)
+            model = self._untrained_model(data)
             step.show('the model before training')
         return model
 
@@ -280,15 +277,12 @@ class Run:
         """
         import keras
 
-        from hls4ml_ext.train.quantization import folded
-        from hls4ml_ext.train.training import Trainer
-
         if keras.backend.backend() != 'tensorflow':  # conversion needs it
             return
-        bits, note = self.project.quantization, ''
+        note = ''
         with self.reporter.step('check', detail='of the untrained model') as step:
             try:
-                self._converted(folded(Trainer(self.project, data).build(bits), bits), write=False)
+                self._converted(self._untrained_model(data), write=False)
                 step.show('the model can be converted')
             except PrecisionError as e:
                 note = f'With the weights before training: {e}'
@@ -488,6 +482,14 @@ class Run:
             write_report(content, path)
             step.show('one HTML file')
         return path
+
+    def _untrained_model(self, data):
+        """The model before training, without batch normalization."""
+        from hls4ml_ext.train.quantization import folded
+        from hls4ml_ext.train.training import Trainer
+
+        bits = self.project.quantization
+        return folded(Trainer(self.project, data).build(bits), bits)
 
     def _trained_model(self):
         """The trained model; one that comes from a file is taken from there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from hls4ml_ext.layers.core.node import ExactLayer
-from hls4ml_ext.layers.core.schedule import Process, connected, processes_of
+from hls4ml_ext.layers.core.schedule import connected, processes_of
 from hls4ml_ext.layers.core.schedule import fifo_depths as depths_for
 from hls4ml_ext.layers.core.schedule import latency as latency_of
 from hls4ml_ext.passes.fifo_depths import depths_of, outputs_of
@@ -27,7 +27,8 @@ def fifo_depths(model) -> dict[str, int]:
         return depths_of(model)  # a layer without RTL is refused elsewhere
     if is_inner(model):
         return {**depths_of(model), **around_whole_images(nodes)}
-    processes = timed_processes(model)
+    pairs = zip(nodes, kernels, processes_of(model))
+    processes = [kernel.process(node) if kernel else process for node, kernel, process in pairs]
     depths = {}
     for part in connected(processes):
         members = [processes[i] for i in part]
@@ -43,15 +44,6 @@ def kernels_of(nodes) -> list:
     from hls4ml_ext.registry import rtl_kernel_of
 
     return [rtl_kernel_of(node) if isinstance(node, ExactLayer) else None for node in nodes]
-
-
-def timed_processes(model) -> list[Process]:
-    """The processes of a graph with the timing of its engines."""
-    nodes = list(model.get_layers())
-    return [
-        kernel.process(node) if kernel else process
-        for node, kernel, process in zip(nodes, kernels_of(nodes), processes_of(model))
-    ]
 
 
 def latency(model) -> int:

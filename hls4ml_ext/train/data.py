@@ -158,9 +158,14 @@ def _budgeted(data: Dataset, section: Source) -> Dataset:
             raise ProjectError(f"data.train_indices: '{section.train_indices}' names no image of class {missing[0]}")
     else:
         return data
-    labels = None if data.y_train is None else data.y_train[chosen]
     name = f'{data.name} ({len(chosen):,} of {len(data.x_train):,} training images)'
-    return replace(data, name=name, x_train=data.x_train[chosen], y_train=labels)
+    return replace(_trained_on(data, chosen), name=name)
+
+
+def _trained_on(data: Dataset, chosen: np.ndarray) -> Dataset:
+    """A data set with the training images of these numbers only."""
+    labels = None if data.y_train is None else data.y_train[chosen]
+    return replace(data, x_train=data.x_train[chosen], y_train=labels)
 
 
 def _limited(data: Dataset, section: Source, seed: int) -> Dataset:
@@ -169,9 +174,7 @@ def _limited(data: Dataset, section: Source, seed: int) -> Dataset:
         data = replace(data, x_test=data.x_test[:n], y_test=None if data.y_test is None else data.y_test[:n])
     n = section.train_limit
     if n is not None and n < len(data.x_train):
-        chosen = np.random.default_rng(seed).permutation(len(data.x_train))[:n]
-        labels = None if data.y_train is None else data.y_train[chosen]
-        data = replace(data, x_train=data.x_train[chosen], y_train=labels)
+        data = _trained_on(data, np.random.default_rng(seed).permutation(len(data.x_train))[:n])
     return data
 
 
