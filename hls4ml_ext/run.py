@@ -20,7 +20,7 @@ from hls4ml_ext.files import LOCK, locked, make_directory, read_json, remove_unf
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, INITIAL_REMEDY, ModelFile, Project
 from hls4ml_ext.report.console import Reporter
 from hls4ml_ext.report.progress import TrainingProgress
-from hls4ml_ext.saving import load_keras_file
+from hls4ml_ext.saving import load_keras_file, save_model
 from hls4ml_ext.shipped import project_name
 
 COUNTED = 8
@@ -555,7 +555,7 @@ class Run:
         with contextlib.suppress(FileNotFoundError):  # it describes the model that is about to be replaced
             (self.directory / 'training.json').unlink()
         with replacing(self.model_file) as unfinished:
-            model.save(unfinished, include_optimizer=False)
+            save_model(model, unfinished)
         about = {
             'fingerprint': self.project.fingerprint(),
             'seed': self.project.seed,

@@ -1,7 +1,8 @@
-"""Loading Keras models that have layers of ours, of QKeras or of a registered operation."""
+"""Keras models in files: those that have layers of ours, of QKeras or of a registered operation."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import zipfile
@@ -18,6 +19,10 @@ UNKNOWN_CLASS = re.compile(
     re.DOTALL,
 )
 """Keras's message about a class or a function that it doesn't know, within others."""
+
+
+NEW_ARGUMENTS = ('input_axes', 'output_axes', 'quantization_config')
+"""Arguments of layers and initializers that Keras 3.12, the last one for Python 3.10, refuses even if they are None."""
 
 
 def register_keras_classes():
@@ -61,6 +66,38 @@ def load_model(path, **kwargs):
             'or hls4ml-ext. Load it in Python, after importing the module that registers it, or with custom_objects='
             f'{{{name!r}: {unknown["name"]}}}'
         ) from e
+
+
+def save_model(model, path):
+    """Writes a model without its optimizer, which takes twice the room of the weights, for any Keras from 3.12 on.
+
+    Args:
+        model: A Keras model.
+        path: The ``.keras`` file, which is replaced.
+    """
+    path = Path(path)
+    compiled, optimizer = model.compiled, model.optimizer
+    model.compiled, model.optimizer = False, None
+    try:
+        model.save(path)
+    finally:
+        model.compiled, model.optimizer = compiled, optimizer
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files['config.json'] = json.dumps(_without_new_arguments(json.loads(files['config.json']))).encode()
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def _without_new_arguments(config):
+    if isinstance(config, dict):
+        return {
+            key: _without_new_arguments(value)
+            for key, value in config.items()
+            if value is not None or key not in NEW_ARGUMENTS
+        }
+    return [_without_new_arguments(value) for value in config] if isinstance(config, list) else config
 
 
 def load_keras_file(file: Path, remedy: str):

@@ -8,14 +8,16 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import keras
+import numpy as np
 import pytest
 from exactness import branches, convert, quietly
 from qkeras import QActivation, QConv2D
 
 from hls4ml_ext import MultiHeadSelfAttention2D, ODEBlock, load_model
 from hls4ml_ext.errors import ProjectError
-from hls4ml_ext.saving import load_keras_file
+from hls4ml_ext.saving import NEW_ARGUMENTS, load_keras_file, save_model
 
 ENV = {**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}
 
@@ -29,6 +31,25 @@ def model():
     return branches(
         (4, 3, 3), {'all': [ode, QActivation('quantized_bits(8,2,alpha=1)'), MultiHeadSelfAttention2D(1, 2, name='mhsa')]}
     )
+
+
+def test_saved_models_are_small_and_load_in_older_versions_of_keras(tmp_path):
+    """Without the optimizer, which the model keeps; without arguments that are None and that Keras 3.12 doesn't know."""
+    trained, file = model(), tmp_path / 'model.keras'
+    trained.compile('adam', 'mse')
+    x = np.random.default_rng(0).uniform(-1, 1, (4, *trained.input_shape[1:])).astype('float32')
+    trained.fit(x, np.zeros((4, *trained.output_shape[1:])), verbose=0)
+    optimizer = trained.optimizer
+    save_model(trained, file)
+    assert trained.compiled and trained.optimizer is optimizer
+    with zipfile.ZipFile(file) as archive:
+        config = archive.read('config.json').decode()
+        with h5py.File(io.BytesIO(archive.read('model.weights.h5'))) as weights:
+            assert 'optimizer' not in weights
+    assert not any(f'"{name}": null' in config for name in NEW_ARGUMENTS)
+    loaded = load_model(file)
+    assert not loaded.compiled
+    assert (loaded.predict(x, verbose=0) == trained.predict(x, verbose=0)).all()
 
 
 @pytest.mark.slow

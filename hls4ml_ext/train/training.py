@@ -18,7 +18,7 @@ from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.files import replacing
 from hls4ml_ext.models import builder
 from hls4ml_ext.project import FLOAT_MODEL, FLOAT_PHASES, INITIAL_REMEDY, PHASES, Phase, Project
-from hls4ml_ext.saving import load_keras_file
+from hls4ml_ext.saving import load_keras_file, save_model
 from hls4ml_ext.train import compiled
 from hls4ml_ext.train.batches import Batches, Prefetched
 from hls4ml_ext.train.calibration import calibrate_batchnorm, choose_binary_points
@@ -100,7 +100,7 @@ class Trainer:
             self._fit(model, 'refine', training.refine)
         if self.directory and any(name in training.phases for name in FLOAT_PHASES):
             with replacing(self.directory / FLOAT_MODEL) as unfinished:
-                model.save(unfinished, include_optimizer=False)
+                save_model(model, unfinished)
         return model
 
     def _initial(self, file: Path) -> keras.Model:
