@@ -66,10 +66,18 @@ class ModelFile(Section):
 
 
 class Phase(Section):
-    """One phase of training."""
+    """One phase of training.
+
+    Attributes:
+        epochs: How often the training images are shown.
+        learning_rate: The largest.
+        clip_norm: Largest norm of the gradients of all weights together; larger ones are scaled down; 0 is any. Gradients
+            pass a quantizer even where it saturates: those of quantized ODE and attention blocks can explode.
+    """
 
     epochs: Annotated[int, Field(strict=True, ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Training(Section):

@@ -168,7 +168,7 @@ class Trainer:
         rate = keras.optimizers.schedules.CosineDecay(
             0.0, max(steps - warm_up, 1), warmup_target=phase.learning_rate, warmup_steps=warm_up
         )
-        options = {'weight_decay': training.weight_decay or None}
+        options = {'weight_decay': training.weight_decay or None, 'global_clipnorm': phase.clip_norm or None}
         if training.ema:
             options |= {'use_ema': True, 'ema_momentum': training.ema}
         if training.optimizer == 'sgd':

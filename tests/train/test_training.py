@@ -179,6 +179,19 @@ def test_the_average_is_what_is_kept(data):
     assert 0 < distances[1] < 0.05 * distances[0]
 
 
+def test_gradients_are_clipped(data):
+    """By stochastic gradient descent with momentum 0.9, weights then go at most ten rates times the norm in a step."""
+    for clip_norm, far in ((0, True), (1e-3, False)):
+        phase = {'epochs': 3, 'learning_rate': 0.1, 'clip_norm': clip_norm}
+        trainer = Trainer(project(optimizer='sgd', validation_fraction=0, pretrain=phase), data)
+        model = trainer.build(None)
+        start = values(model.trainable_variables)
+        trainer._fit(model, 'pretrain', trainer.project.training.pretrain)
+        pairs = zip(start, values(model.trainable_variables))
+        distance = sum(float(((a - b) ** 2).sum()) for a, b in pairs) ** 0.5
+        assert (distance > 3 * 8 * 10 * 0.1 * 1e-3) == far, distance
+
+
 def test_refining_folds_first_and_serves_quantization(data, tmp_path):
     phases = {name: {'epochs': 2, 'learning_rate': 0.02} for name in ('pretrain', 'refine', 'finetune')}
     trainer = Trainer(project(**phases), data, None, tmp_path)
