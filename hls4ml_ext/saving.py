@@ -76,12 +76,14 @@ def save_model(model, path):
         path: The ``.keras`` file, which is replaced.
     """
     path = Path(path)
-    compiled, optimizer = model.compiled, model.optimizer
-    model.compiled, model.optimizer = False, None
+    optimizer = model.optimizer if model.compiled else None
     try:
+        if optimizer is not None:
+            model.compiled, model.optimizer = False, None
         model.save(path)
     finally:
-        model.compiled, model.optimizer = compiled, optimizer
+        if optimizer is not None:
+            model.compiled, model.optimizer = True, optimizer
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     files['config.json'] = json.dumps(_without_new_arguments(json.loads(files['config.json']))).encode()
