@@ -20,11 +20,11 @@ from hls4ml_ext.study import load_study
 ROOT = Path(__file__).parents[1]
 NAMES = [
     'cifar10',
-    'cifar10_500_per_class_study',
-    'cifar10_500_per_class_train',
+    'cifar10_5000_study',
+    'cifar10_5000_train',
     'cifar10_dense',
+    'cifar10_dense_fastest',
     'cifar10_dense_train',
-    'cifar10_dense_zcu104_fastest',
     'cifar10_kv260_2000',
     'cifar10_kv260_fastest',
     'cifar10_ptq',

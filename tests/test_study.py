@@ -68,7 +68,7 @@ def test_the_shipped_study():
 
 def test_the_study_with_few_labels():
     """The same recipe and labels for all; the large network has 18.5 times the parameters at least, work within a fifth."""
-    study = load_study(PROJECTS / 'cifar10_500_per_class_study.yml')
+    study = load_study(PROJECTS / 'cifar10_5000_study.yml')
     projects = {name: of_seeds[1] for name, of_seeds in study.projects.items()}
     assert len({p.training.model_dump_json() for p in projects.values()}) == 1
     assert len({p.data.train_indices for p in projects.values()}) == 1
