@@ -103,7 +103,10 @@ def test_hls_config(tmp_path):
         ({'model': {'mhsa': {'heads': 1.5}}}, 'model.mhsa.heads: 1.5 is not an integer'),
         ({'model': {'mhsa': {'position': 'absolute'}}}, "model.mhsa.position: 'absolute' is not one of relative, additive"),
         ({'model': {'widths': [3, 'a']}}, "model.widths.1: 'a' is not an integer"),
-        ({'model': {'preset': '9x9'}}, "model.preset: '9x9' is not one of 8x8, 32x32-small, 32x32-dense, 32x32, 96x96, "),
+        (
+            {'model': {'preset': '9x9'}},
+            "model.preset: '9x9' is not one of 8x8, 32x32-small, 32x32-dense, 32x32, 96x96, 96x96-large",
+        ),
         ({'model': {'builder': 'vgg'}}, "model.builder: 'vgg' is not one of ode_mhsa, odenet, resnet"),
         ({'model': {'builder': None}}, 'model.builder: is missing. Use one of ode_mhsa'),
         ({'model': 3}, 'model: give a builder with its knobs, or the path of a .keras file'),

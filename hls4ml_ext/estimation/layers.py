@@ -46,7 +46,11 @@ def layer_cost(node: ExactLayer, family: str) -> Resources:
     Raises:
         ExtError: naming the module, if there is no model of its cost.
     """
-    return sum((engine_cost(engine.module, engine.parameters, family) for engine in layer_engines(node)), Resources())
+    return _cost_of(layer_engines(node), family)
+
+
+def _cost_of(engines: list[Instance], family: str) -> Resources:
+    return sum((engine_cost(engine.module, engine.parameters, family) for engine in engines), Resources())
 
 
 def known_cost(node: ExactLayer, family: str | None) -> tuple[Resources, bool]:
@@ -63,6 +67,6 @@ def known_cost(node: ExactLayer, family: str | None) -> tuple[Resources, bool]:
     if family is not None:
         engines = layer_engines(node)
         if all(has_cost(engine.module) for engine in engines):
-            return sum((engine_cost(e.module, e.parameters, family) for e in engines), Resources()), True
+            return _cost_of(engines, family), True
     dsp, memories = sum(p.dsp for p in node.products), node.memories
     return Resources(DSP=dsp, BRAM_18K=sum(m.bram18 for m in memories), URAM=sum(m.uram for m in memories)), False
