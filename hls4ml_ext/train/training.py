@@ -24,6 +24,7 @@ from hls4ml_ext.train.batches import Batches, Prefetched
 from hls4ml_ext.train.calibration import calibrate_batchnorm, choose_binary_points
 from hls4ml_ext.train.checkpoint import Checkpoint, assign, checkpoint_file, forget, values
 from hls4ml_ext.train.data import Dataset
+from hls4ml_ext.train.gradients import clipped_gradients
 from hls4ml_ext.train.quantization import calibrate, folded, has_batchnorm, quantized_and_folded
 
 STATISTICS = 4096
@@ -153,9 +154,9 @@ class Trainer:
         done = keeper.resume()
         self.logs.append(log)
         if done < phase.epochs:
-            compiled.install(model, next(batches.stream()))
             callbacks = [StopOnNaN(log, file), keeper, *self.progress(log, batches.steps * (phase.epochs - done))]
-            with Prefetched(batches.stream(done)) as stream:
+            with clipped_gradients(model), Prefetched(batches.stream(done)) as stream:
+                compiled.install(model, next(batches.stream()))
                 model.fit(
                     (batch for batch in stream),  # Keras takes generators, but no other iterators
                     epochs=phase.epochs, initial_epoch=done, steps_per_epoch=batches.steps, verbose=0, callbacks=callbacks,

@@ -14,6 +14,7 @@ from hls4ml_ext.layers.ode.node import ExactODEBlock
 from hls4ml_ext.layers.repack.node import ExactRepack
 from hls4ml_ext.registry import rtl_kernel_of
 from hls4ml_ext.rtl.project import source_of
+from hls4ml_ext.tuning.loops import Loop, Stage, Timing
 
 WIDEST = 8
 """Foldings of more than so many times the fewest products that are fast enough are left out: they only cost more."""
@@ -27,6 +28,7 @@ class Candidate:
         settings: Of ``hls_config``; empty for an ODE block, whose lanes follow from the layers inside.
         lanes_in, lanes_out: Of its beats.
         cycles: For an image, all evaluations of an ODE block included.
+        timing: When its beats move, if its block's evaluations wait for each other; else None.
     """
 
     settings: tuple[tuple[str, int | str], ...]
@@ -34,6 +36,7 @@ class Candidate:
     lanes_out: int
     cycles: float
     cost: Resources
+    timing: Timing | None = None
 
 
 @dataclass
@@ -48,8 +51,8 @@ class Slot:
         fixed: Settings that the user has made.
         block: Name of the ODE block that it is in, or ''.
         follows: Of an ODE block: the slot inside whose output lanes are its lanes.
-        slack: By how much a block of few pixels takes longer for an evaluation than its slowest layer: as long as a word
-            takes to come back.
+        slack: By how much a block of few pixels takes longer for an evaluation than is known of its choices.
+        waits: Whether evaluations of its block wait for each other.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Slot:
     block: str = ''
     follows: Slot | None = None
     slack: float = 1.0
+    waits: bool = False
     _cycles_of: dict[Folding, float] = field(default_factory=dict)
     _candidates_of: dict = field(default_factory=dict)  # a folding and its multipliers; None for those of an ODE block
 
@@ -116,8 +120,9 @@ class Slot:
             node = self.node.refolded(folding, mult_impl=impl)
             settings = {'SIMD': folding.simd, 'PE': folding.pe, 'MultImpl': impl}
             chosen = tuple((k, v) for k, v in settings.items() if k in self.node.settings)
-            cost = layer_cost(node, self.family)
-            self._candidates_of[key] = Candidate(chosen, node.lanes_in(), node.lanes_out, self._cycles(folding), cost)
+            cost, cycles = layer_cost(node, self.family), self._cycles(folding)
+            timing = Timing.of(rtl_kernel_of(node).process(node)) if self.waits else None
+            self._candidates_of[key] = Candidate(chosen, node.lanes_in(), node.lanes_out, cycles, cost, timing)
         return self._candidates_of[key]
 
     def _of_block(self) -> list[Candidate]:
@@ -166,12 +171,14 @@ class Choices:
     Attributes:
         family: Of the FPGA.
         slots, edges: Layers, and the streams between them.
+        loops: The ODE blocks whose evaluations wait for each other.
         settled: The layers for which nothing is chosen: they follow their neighbours.
     """
 
     family: str
     slots: list[Slot] = field(default_factory=list)
     edges: list[Edge] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
     settled: list[ExactLayer] = field(default_factory=list)
 
 
@@ -197,6 +204,7 @@ def _visit(graph, evaluations: int, fixed, choices: Choices, block: Slot | None)
         if isinstance(node, ExactODEBlock) or node.possible_foldings():
             own, inside = fixed.get(name, {}), block.name if block else ''
             slots[node.name] = slot = Slot(name, node, choices.family, evaluations, own, inside)
+            slot.waits = bool(block) and block.node.evaluations > 1 and not isinstance(node, ExactODEBlock)
             choices.slots.append(slot)
             if isinstance(node, ExactODEBlock):
                 _visit(node.dynamics, evaluations * node.evaluations, fixed, choices, slot)
@@ -227,6 +235,30 @@ def _visit(graph, evaluations: int, fixed, choices: Choices, block: Slot | None)
         (output,) = graph.outputs
         last = sources(output)
         block.follows = last[0] if len(last) == 1 and last[0] is not block else None
+        if block.node.evaluations > 1:
+            choices.loops.append(_loop(block, graph, slots, choices.slots))
+
+
+def _loop(block: Slot, graph, slots: dict[str, Slot], order: list[Slot]) -> Loop:
+    """The loop of an ODE block with the graph of its dynamics."""
+    loop, numbers = Loop(order.index(block), block.evaluations * block.node.evaluations), {}
+    for node in graph.get_layers():
+        if not isinstance(node, ExactLayer):
+            continue
+        before = tuple(numbers.get(source_of(graph, tensor).name, -1) for tensor in node.inputs)
+        numbers[node.name] = len(loop.stages)
+        if node.name in slots and slots[node.name].waits:
+            loop.stages.append(Stage(order.index(slots[node.name]), Timing(), before))
+        elif isinstance(node, (ExactRepack, ExactODEBlock)):  # how long these take depends on what is chosen
+            loop.stages.append(Stage(None, Timing(), before))
+        else:
+            depth = sum(rtl_kernel_of(node).process(node).depths) + 1
+            loop.stages.append(Stage(None, Timing(lead=depth, tail=depth), before))
+    (output,) = graph.outputs
+    loop.last = numbers[source_of(graph, output).name]
+    read, *_, update = rtl_kernel_of(block.node).processes(block.node)
+    loop.around = sum(read.depths) + 1 + update.interval + sum(update.depths)
+    return loop
 
 
 @cache

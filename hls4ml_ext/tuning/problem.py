@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from hls4ml_ext.cost import Resources
 from hls4ml_ext.devices import RESOURCES
 from hls4ml_ext.tuning.candidates import Candidate, Choices, repack_cost
+from hls4ml_ext.tuning.loops import Loop, Stage
 
 GAP, SECONDS = 0.002, 10.0
 """The solver ends when it is so close to its bound, relatively, or after so many seconds."""
@@ -84,13 +85,55 @@ def solve(
         for lanes, of_lanes, side in [*((a, c, 0) for a, c in outs.items()), *((b, c, 1) for b, c in ins.items())]:
             here = {column: 1.0 for pair, column in pairs.items() if pair[side] == lanes}
             builder.equal({**here, **dict.fromkeys(of_lanes, -1.0)}, 0.0)
+    for loop in choices.loops:
+        _comes_back(builder, loop, interval / choices.slots[loop.slot].slack / loop.evaluations, columns, candidates)
     result = builder.solve(limit, gap=1.0 if any_choice else GAP)
     if result is None:
         return None
     values, bound = result
     chosen = [c[int(np.argmax([values[v] for v in vs]))] for c, vs in zip(candidates, columns)]
-    cost = Resources(**{name: float(builder.rows[name] @ values) for name in RESOURCES})
+    cost = Resources(**{name: float(builder.resources[name] @ values) for name in RESOURCES})
     return Solution(chosen, cost, bound)
+
+
+def _comes_back(builder: _Builder, loop: Loop, allowed: float, columns, candidates):
+    """The first and the last word of a state come back within `allowed` cycles of being read.
+
+    Variables are the times of a stage's first and last beats since then, as shares of `allowed`. While the last word is under
+    way, a stage in front of those that need the whole image has long given its first beat.
+    """
+
+    def timing(stage: Stage):
+        return [stage.timing] if stage.slot is None else [candidate.timing for candidate in candidates[stage.slot]]
+
+    def later(time: int, before: int | None, stage: Stage, part: str):
+        """From `before`, None being the reading of the word, to `time` goes by what `part` of a timing says."""
+        terms = {time: 1.0} if before is None else {time: 1.0, before: -1.0}
+        parts = [getattr(t, part) / allowed for t in timing(stage)]
+        if stage.slot is None:
+            builder.at_least(terms, parts[0])
+        else:
+            builder.at_least({**terms, **dict(zip(columns[stage.slot], (-p for p in parts)))}, 0.0)
+
+    for word in ('first', 'last'):
+        last: list[int] = []
+        first: dict[int, int] = {}  # stage -> time; none while it is earlier than the word
+        for number, stage in enumerate(loop.stages):
+            complete = all(t.from_last is not None for t in timing(stage))
+            begins = [first.get(b) for b in stage.before if b in first or (word == 'first' and b < 0)]
+            ends = [last[b] if b >= 0 else None for b in stage.before]
+            last.append(builder.time())
+            if begins or complete:
+                first[number] = builder.time()
+                later(last[number], first[number], stage, 'span')
+                for before in begins:
+                    later(first[number], before, stage, 'lead')
+                for before in ends if complete else ():
+                    later(first[number], before, stage, 'from_last')
+            for before in ends:
+                later(last[number], before, stage, 'tail')
+        end = first[loop.last] if word == 'first' else last[loop.last]
+        builder.at_least({end: -1.0}, loop.around / allowed - 1)
 
 
 def _by_lanes(columns, candidates, side: str) -> dict[int, list[int]]:
@@ -101,40 +144,47 @@ def _by_lanes(columns, candidates, side: str) -> dict[int, list[int]]:
 
 
 class _Builder:
-    """Collects variables and equations."""
+    """Collects variables, equations and inequalities."""
 
     def __init__(self, available: dict[str, int]):
         self.available = available
         self.costs: list[Resources] = []
         self.integer: list[bool] = []
-        self.equations: list[tuple[dict[int, float], float]] = []
+        self.most: list[float] = []
+        self.rows: list[tuple[dict[int, float], float, float]] = []
 
-    def variable(self, cost: Resources, integer: bool) -> int:
+    def variable(self, cost: Resources, integer: bool, most: float = 1.0) -> int:
+        """A variable between 0 and `most`; its number."""
         self.costs.append(cost)
         self.integer.append(integer)
+        self.most.append(most)
         return len(self.costs) - 1
 
+    def time(self) -> int:
+        return self.variable(Resources(), integer=False, most=np.inf)
+
     def equal(self, terms: dict[int, float], value: float):
-        self.equations.append((terms, value))
+        self.rows.append((terms, value, value))
+
+    def at_least(self, terms: dict[int, float], value: float):
+        self.rows.append((terms, value, np.inf))
 
     @property
-    def rows(self) -> dict[str, np.ndarray]:
+    def resources(self) -> dict[str, np.ndarray]:
         return {name: np.array([getattr(cost, name) for cost in self.costs], float) for name in RESOURCES}
 
     def solve(self, limit: dict[str, float] | None, gap: float):
         """Values of the variables, and the bound of the objective; None if nothing fits."""
         n = len(self.costs)
-        data = [(i, j, v) for i, (terms, _) in enumerate(self.equations) for j, v in terms.items()]
-        i, j, v = zip(*data)
-        matrix = coo_array((v, (i, j)), shape=(len(self.equations), n)).tocsr()
-        right = np.array([value for _, value in self.equations])
-        constraints = [LinearConstraint(matrix, right, right)]
-        rows = self.rows
+        i, j, v = zip(*((i, j, v) for i, (terms, *_) in enumerate(self.rows) for j, v in terms.items()))
+        matrix = coo_array((v, (i, j)), shape=(len(self.rows), n)).tocsr()
+        constraints = [LinearConstraint(matrix, *(np.array(side) for side in list(zip(*self.rows))[1:]))]
+        taken = self.resources
         for name, most in (limit or {}).items():
-            constraints.append(LinearConstraint(rows[name][None, :], -np.inf, most))
+            constraints.append(LinearConstraint(taken[name][None, :], -np.inf, most))
         objective = np.array([share_sum(cost, self.available) for cost in self.costs])
         result = milp(
-            objective, integrality=np.array(self.integer, int), bounds=Bounds(0, 1), constraints=constraints,
+            objective, integrality=np.array(self.integer, int), bounds=Bounds(0, np.array(self.most)), constraints=constraints,
             options={'mip_rel_gap': gap, 'time_limit': SECONDS},
         )  # fmt: skip
         if result.x is None:
