@@ -71,8 +71,7 @@ class Phase(Section):
     Attributes:
         epochs: How often the training images are shown.
         learning_rate: The largest.
-        clip_norm: Largest norm of the gradients of all weights together; larger ones are scaled down; 0 is any. Gradients
-            pass a quantizer even where it saturates: those of quantized ODE and attention blocks can explode.
+        clip_norm: Largest norm of the gradients of all weights together; larger ones are scaled down; 0 is any.
     """
 
     epochs: Annotated[int, Field(strict=True, ge=0)] = 0

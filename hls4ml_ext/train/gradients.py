@@ -16,8 +16,8 @@ class Clipped:
     """Stands for a ``quantized_bits`` in training: the same numbers, but no gradient where it saturates.
 
     QKeras lets gradients pass as if there were no rounding and no end of the range. What has left the range then goes on
-    leaving it, and in networks without batch normalization, whose ODE blocks apply the same weights again and again, gradients
-    explode. (Hubara et al., "Quantized Neural Networks", arXiv 1609.07061, section 1.3; ``quantized_relu`` does so by itself.)
+    leaving it; without batch normalization, and with ODE blocks that apply the same weights again and again, gradients
+    explode. ``quantized_relu`` stops them by itself. (Hubara et al., "Quantized Neural Networks", arXiv 1609.07061, 1.3.)
 
     Args:
         quantizer: A ``quantized_bits`` with a fixed scale.

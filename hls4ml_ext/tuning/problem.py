@@ -17,6 +17,13 @@ from hls4ml_ext.tuning.loops import Loop, Stage
 GAP, SECONDS = 0.002, 10.0
 """The solver ends when it is so close to its bound, relatively, or after so many seconds."""
 
+INFEASIBLE = 2
+"""The status of ``scipy.optimize.milp`` when it has proven that there is no solution."""
+
+
+class Undecided(Exception):
+    """The solver has found neither a solution nor a proof that there is none."""
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -52,6 +59,9 @@ def solve(
 
     Returns:
         None, if there is no such choice.
+
+    Raises:
+        Undecided: if the solver has found none in its time, and no proof that there is none.
     """
     candidates = [slot.candidates(interval) for slot in choices.slots]
     if not all(candidates):
@@ -99,8 +109,8 @@ def solve(
 def _comes_back(builder: _Builder, loop: Loop, allowed: float, columns, candidates):
     """The first and the last word of a state come back within `allowed` cycles of being read.
 
-    Variables are the times of a stage's first and last beats since then, as shares of `allowed`. While the last word is under
-    way, a stage in front of those that need the whole image has long given its first beat.
+    Variables are the times of a stage's first and last beats since then, as shares of `allowed`. While the last word is
+    under way, a stage in front of those that need the whole image has long given its first beat.
     """
 
     def timing(stage: Stage):
@@ -174,7 +184,7 @@ class _Builder:
         return {name: np.array([getattr(cost, name) for cost in self.costs], float) for name in RESOURCES}
 
     def solve(self, limit: dict[str, float] | None, gap: float):
-        """Values of the variables, and the bound of the objective; None if nothing fits."""
+        """Values of the variables, and the bound of the objective; None if nothing fits. May raise Undecided."""
         n = len(self.costs)
         i, j, v = zip(*((i, j, v) for i, (terms, *_) in enumerate(self.rows) for j, v in terms.items()))
         matrix = coo_array((v, (i, j)), shape=(len(self.rows), n)).tocsr()
@@ -184,9 +194,11 @@ class _Builder:
             constraints.append(LinearConstraint(taken[name][None, :], -np.inf, most))
         objective = np.array([share_sum(cost, self.available) for cost in self.costs])
         result = milp(
-            objective, integrality=np.array(self.integer, int), bounds=Bounds(0, np.array(self.most)), constraints=constraints,
-            options={'mip_rel_gap': gap, 'time_limit': SECONDS},
+            objective, integrality=np.array(self.integer, int), bounds=Bounds(0, np.array(self.most)),
+            constraints=constraints, options={'mip_rel_gap': gap, 'time_limit': SECONDS},
         )  # fmt: skip
-        if result.x is None:
+        if result.x is not None:
+            return result.x, float(result.mip_dual_bound)
+        if result.status == INFEASIBLE:
             return None
-        return result.x, float(result.mip_dual_bound)
+        raise Undecided(result.message)

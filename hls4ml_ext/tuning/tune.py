@@ -23,7 +23,7 @@ from hls4ml_ext.layers.core.node import all_layers
 from hls4ml_ext.layers.ode.node import ExactODEBlock
 from hls4ml_ext.rtl.build import family_of
 from hls4ml_ext.tuning.candidates import Choices, choices_of
-from hls4ml_ext.tuning.problem import Solution, share_sum, solve
+from hls4ml_ext.tuning.problem import Solution, Undecided, share_sum, solve
 
 ROUNDS = 5
 """Conversions after which the search for a folding whose estimate keeps what the solver promised is given up."""
@@ -276,7 +276,7 @@ class Search:
 
     def fewest_cycles(self, point: Point) -> int:
         """Cycles for an image below which nothing fits, even if repacks cost nothing."""
-        index = self._first_solved(self._limit(self._settled_in(point)), repacks=False)
+        index = self._first_solved(self._limit(self._settled_in(point)), repacks=False, undecided=True)
         return self.intervals[min(index, len(self.intervals) - 1)]
 
     def least_cost(self, interval: int, point: Point) -> float:
@@ -297,13 +297,20 @@ class Search:
         for slot in self.choices.slots:
             slot.slack = 1.0
 
-    def _first_solved(self, limit: dict[str, float], repacks: bool = True) -> int:
-        """The number of the smallest interval for which there is a choice within `limit`; of none, how many there are."""
+    def _first_solved(self, limit: dict[str, float], repacks: bool = True, undecided: bool = False) -> int:
+        """The number of the smallest interval for which there is a choice within `limit`; of none, how many there are.
+
+        Args:
+            undecided: Whether there is one where the solver doesn't know: for a bound.
+        """
         end = len(self.intervals)
         start = min(int(np.searchsorted(self.intervals, self._guess())), end - 1)
 
         def possible(index: int) -> bool:
-            return self._solve(self.intervals[index], limit, repacks, any_choice=True) is not None
+            try:
+                return self._solve(self.intervals[index], limit, repacks, any_choice=True) is not None
+            except Undecided:
+                return undecided
 
         return first_possible(possible, 0, end, start, step=8)
 
@@ -332,7 +339,10 @@ class Search:
         """
         others, best, seen = self.settled, None, []
         for _ in range(ROUNDS):
-            solution = self._solve(interval, self._limit(others))
+            try:
+                solution = self._solve(interval, self._limit(others))
+            except Undecided:
+                break
             if solution is None or solution.chosen in seen:
                 break
             seen.append(solution.chosen)
