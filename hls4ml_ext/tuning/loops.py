@@ -79,3 +79,47 @@ class Loop:
     stages: list[Stage] = field(default_factory=list)
     last: int = -1
     around: float = 0.0
+
+
+def comes_back(builder, loop: Loop, allowed: float, columns: list[list[int]], candidates: list[list]):
+    """Adds to a program that the first and the last word of a state come back within `allowed` cycles of being read.
+
+    Variables are the times of a stage's first and last beats since then, as shares of `allowed`. While the last word is
+    under way, a stage in front of those that need the whole image has long given its first beat.
+
+    Args:
+        builder: Of :mod:`hls4ml_ext.tuning.problem`.
+        columns, candidates: For each slot the variables of its candidates, 1 for the one that is chosen, and these.
+    """
+
+    def timing(stage: Stage):
+        return [stage.timing] if stage.slot is None else [candidate.timing for candidate in candidates[stage.slot]]
+
+    def later(time: int, before: int | None, stage: Stage, part: str):
+        """From `before`, None being the reading of the word, to `time` goes by what `part` of a timing says."""
+        terms = {time: 1.0} if before is None else {time: 1.0, before: -1.0}
+        parts = [getattr(t, part) / allowed for t in timing(stage)]
+        if stage.slot is None:
+            builder.at_least(terms, parts[0])
+        else:
+            builder.at_least({**terms, **dict(zip(columns[stage.slot], (-p for p in parts)))}, 0.0)
+
+    for word in ('first', 'last'):
+        last: list[int] = []
+        first: dict[int, int] = {}  # stage -> time; none while it is earlier than the word
+        for number, stage in enumerate(loop.stages):
+            complete = all(t.from_last is not None for t in timing(stage))
+            begins = [first.get(b) for b in stage.before if b in first or (word == 'first' and b < 0)]
+            ends = [last[b] if b >= 0 else None for b in stage.before]
+            last.append(builder.time())
+            if begins or complete:
+                first[number] = builder.time()
+                later(last[number], first[number], stage, 'span')
+                for before in begins:
+                    later(first[number], before, stage, 'lead')
+                for before in ends if complete else ():
+                    later(first[number], before, stage, 'from_last')
+            for before in ends:
+                later(last[number], before, stage, 'tail')
+        end = first[loop.last] if word == 'first' else last[loop.last]
+        builder.at_least({end: -1.0}, loop.around / allowed - 1)

@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from hls4ml_ext.cost import Resources
 from hls4ml_ext.devices import RESOURCES
 from hls4ml_ext.tuning.candidates import Candidate, Choices, repack_cost
-from hls4ml_ext.tuning.loops import Loop, Stage
+from hls4ml_ext.tuning.loops import comes_back
 
 GAP, SECONDS = 0.002, 10.0
 """The solver ends when it is so close to its bound, relatively, or after so many seconds."""
@@ -96,7 +96,7 @@ def solve(
             here = {column: 1.0 for pair, column in pairs.items() if pair[side] == lanes}
             builder.equal({**here, **dict.fromkeys(of_lanes, -1.0)}, 0.0)
     for loop in choices.loops:
-        _comes_back(builder, loop, interval / choices.slots[loop.slot].slack / loop.evaluations, columns, candidates)
+        comes_back(builder, loop, interval / choices.slots[loop.slot].slack / loop.evaluations, columns, candidates)
     result = builder.solve(limit, gap=1.0 if any_choice else GAP)
     if result is None:
         return None
@@ -104,46 +104,6 @@ def solve(
     chosen = [c[int(np.argmax([values[v] for v in vs]))] for c, vs in zip(candidates, columns)]
     cost = Resources(**{name: float(builder.resources[name] @ values) for name in RESOURCES})
     return Solution(chosen, cost, bound)
-
-
-def _comes_back(builder: _Builder, loop: Loop, allowed: float, columns, candidates):
-    """The first and the last word of a state come back within `allowed` cycles of being read.
-
-    Variables are the times of a stage's first and last beats since then, as shares of `allowed`. While the last word is
-    under way, a stage in front of those that need the whole image has long given its first beat.
-    """
-
-    def timing(stage: Stage):
-        return [stage.timing] if stage.slot is None else [candidate.timing for candidate in candidates[stage.slot]]
-
-    def later(time: int, before: int | None, stage: Stage, part: str):
-        """From `before`, None being the reading of the word, to `time` goes by what `part` of a timing says."""
-        terms = {time: 1.0} if before is None else {time: 1.0, before: -1.0}
-        parts = [getattr(t, part) / allowed for t in timing(stage)]
-        if stage.slot is None:
-            builder.at_least(terms, parts[0])
-        else:
-            builder.at_least({**terms, **dict(zip(columns[stage.slot], (-p for p in parts)))}, 0.0)
-
-    for word in ('first', 'last'):
-        last: list[int] = []
-        first: dict[int, int] = {}  # stage -> time; none while it is earlier than the word
-        for number, stage in enumerate(loop.stages):
-            complete = all(t.from_last is not None for t in timing(stage))
-            begins = [first.get(b) for b in stage.before if b in first or (word == 'first' and b < 0)]
-            ends = [last[b] if b >= 0 else None for b in stage.before]
-            last.append(builder.time())
-            if begins or complete:
-                first[number] = builder.time()
-                later(last[number], first[number], stage, 'span')
-                for before in begins:
-                    later(first[number], before, stage, 'lead')
-                for before in ends if complete else ():
-                    later(first[number], before, stage, 'from_last')
-            for before in ends:
-                later(last[number], before, stage, 'tail')
-        end = first[loop.last] if word == 'first' else last[loop.last]
-        builder.at_least({end: -1.0}, loop.around / allowed - 1)
 
 
 def _by_lanes(columns, candidates, side: str) -> dict[int, list[int]]:
@@ -171,6 +131,7 @@ class _Builder:
         return len(self.costs) - 1
 
     def time(self) -> int:
+        """A variable that has no cost; its number."""
         return self.variable(Resources(), integer=False, most=np.inf)
 
     def equal(self, terms: dict[int, float], value: float):
