@@ -9,6 +9,7 @@ import numpy as np
 from qkeras.qlayers import Clip
 
 from hls4ml_ext.layers.ode.keras import ODEBlock
+from hls4ml_ext.train.compiled import without_gradients
 
 BATCHES = 6
 """So many batches give batch normalization its statistics, if each leaves half of what was before."""
@@ -105,9 +106,10 @@ def calibrate_batchnorm(
     for layer in layers:
         layer.momentum = momentum
     starts = range(0, len(images), batch_size)
-    for start in itertools.islice(itertools.cycle(starts), len(starts) if batches is None else batches):
-        model(images[start : start + batch_size], training=True)
-        if progress:
-            progress()
+    with without_gradients():
+        for start in itertools.islice(itertools.cycle(starts), len(starts) if batches is None else batches):
+            model(images[start : start + batch_size], training=True)
+            if progress:
+                progress()
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

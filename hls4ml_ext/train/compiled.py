@@ -29,6 +29,18 @@ def install(model, example):
         model.train_function = _TrainStep(model, example)
 
 
+def without_gradients():
+    """A context in which PyTorch keeps nothing for gradients: a model called outside of ``fit`` and ``predict`` would keep all
+    its activations until Python's garbage collector finds them."""
+    import keras
+
+    if keras.backend.backend() != 'torch':
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()
+
+
 def keep_memory():
     """Lets the C library keep the memory of freed tensors, as other frameworks' allocators do.
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from hls4ml_ext.layers.attention.keras import MultiHeadSelfAttention2D
 from hls4ml_ext.layers.ode.keras import ODEBlock
+from hls4ml_ext.train.compiled import without_gradients
 
 METHODS = ('minmax', 'percentile', 'mse')
 PERCENTILE = 99.9
@@ -81,8 +82,9 @@ def record(model, images: np.ndarray, batch_size: int = 64) -> list[tuple[object
     try:
         for owner, name, recorder in recorders:
             setattr(owner, name, recorder)
-        for start in range(0, len(images), batch_size):
-            model(images[start : start + batch_size], training=False)
+        with without_gradients():
+            for start in range(0, len(images), batch_size):
+                model(images[start : start + batch_size], training=False)
     finally:
         for owner, name, recorder in recorders:
             setattr(owner, name, recorder.quantizer)
