@@ -8,13 +8,11 @@ from math import ceil
 from hls4ml_ext.cost import known_error
 from hls4ml_ext.devices import RESOURCES, Device, device_names, device_of_part, load_device
 from hls4ml_ext.errors import ExtError
-from hls4ml_ext.estimation.layers import known_cost
+from hls4ml_ext.estimation.layers import family_of_graph, known_cost
 from hls4ml_ext.graph import check_hls_model
 from hls4ml_ext.layers.core.node import ExactLayer
 from hls4ml_ext.layers.core.schedule import latency, process_of, processes_of
 from hls4ml_ext.registry import rtl_kernel_of
-from hls4ml_ext.rtl.build import family_of
-from hls4ml_ext.rtl.model import RTLModelGraph
 from hls4ml_ext.rtl.schedule import latency as rtl_latency
 
 
@@ -174,8 +172,8 @@ def estimate(hls_model, device: str | Device | None = None, clock_period: float 
         raise ExtError('none of the layers of this model is one of hls4ml_ext: there is nothing to estimate')
     device = chosen_device(hls_model, device)
     period = float(clock_period or hls_model.config.get_config_value('ClockPeriod'))
-    is_rtl = isinstance(hls_model, RTLModelGraph)
-    family = family_of(device.part) if is_rtl else None
+    family = family_of_graph(hls_model, device.part)
+    is_rtl = family is not None
     interval = {node: ceil(_interval(node, is_rtl)) for node in nodes}
     slowest = max(nodes, key=lambda node: interval[node])
     layers = []

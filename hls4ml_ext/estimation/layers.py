@@ -6,8 +6,21 @@ from hls4ml_ext.cost import Resources, engine_cost, has_cost
 from hls4ml_ext.layers.core.node import ExactLayer, all_layers
 from hls4ml_ext.registry import rtl_kernel_of
 from hls4ml_ext.rtl.body import Body, Instance, Stream
+from hls4ml_ext.rtl.build import family_of
 from hls4ml_ext.rtl.kernel import stream_of
+from hls4ml_ext.rtl.model import RTLModelGraph
 from hls4ml_ext.rtl.project import source_of
+
+
+def family_of_graph(hls_model, part: str | None = None) -> str | None:
+    """The family of FPGAs by whose costs a graph is estimated; None for C++, whose LUTs nobody knows before synthesis.
+
+    Args:
+        part: The FPGA; None is that of the model.
+    """
+    if not isinstance(hls_model, RTLModelGraph):
+        return None
+    return family_of(part or str(hls_model.config.get_config_value('Part')))
 
 
 def layer_engines(node: ExactLayer) -> list[Instance]:

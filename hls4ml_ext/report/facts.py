@@ -9,12 +9,10 @@ from math import ceil
 
 import numpy as np
 
-from hls4ml_ext.estimation.layers import known_cost
+from hls4ml_ext.estimation.layers import family_of_graph, known_cost
 from hls4ml_ext.layers.core import ExactLayer
 from hls4ml_ext.passes.lanes import cycles_of
 from hls4ml_ext.report.versions import installed
-from hls4ml_ext.rtl.build import family_of
-from hls4ml_ext.rtl.model import RTLModelGraph
 
 TABLES = ('exp', 'reciprocal', 'table')
 """Names of weight arrays that are look-up tables: nothing that was trained."""
@@ -22,8 +20,7 @@ TABLES = ('exp', 'reciprocal', 'table')
 
 def layer_facts(hls_model) -> list[dict]:
     """The facts about every layer of a converted model, in order; see :func:`node_facts`."""
-    part = str(hls_model.config.get_config_value('Part'))
-    family = family_of(part) if isinstance(hls_model, RTLModelGraph) else None
+    family = family_of_graph(hls_model)
     return [node_facts(node, family) for node in hls_model.get_layers() if isinstance(node, ExactLayer)]
 
 

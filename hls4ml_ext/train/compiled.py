@@ -30,8 +30,11 @@ def install(model, example):
 
 
 def without_gradients():
-    """A context in which PyTorch keeps nothing for gradients: a model called outside of ``fit`` and ``predict`` would keep all
-    its activations until Python's garbage collector finds them."""
+    """A context in which PyTorch keeps nothing for gradients.
+
+    A model that is called outside of ``fit`` and ``predict`` would keep all its activations until Python's garbage collector
+    finds them.
+    """
     import keras
 
     if keras.backend.backend() != 'torch':
