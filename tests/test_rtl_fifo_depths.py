@@ -122,6 +122,23 @@ def one_evaluation(x):
     return hls4ml_ext.ODEBlock(dynamics, 1, 'euler', state_quantizer='quantized_bits(8,2,alpha=1)', name='ode')(x)
 
 
+def two_attentions(x):
+    """The second attention waits for windows that pixels complete which the first one gives only after its next image."""
+    x = QActivation(A, name='q1')(QConv2D(2, 1, kernel_quantizer=W, use_bias=False, name='c1')(x))
+    x = hls4ml_ext.MultiHeadSelfAttention2D(2, 1, output_quantizer=A, name='mhsa1')(x)
+    x = QDepthwiseConv2D(3, padding='same', depthwise_quantizer=W, use_bias=False, name='dw')(x)
+    x = QConv2D(2, 5, padding='same', kernel_quantizer=W, use_bias=False, name='c2')(QActivation(A, name='q2')(x))
+    x = QActivation(A, name='q3')(x)
+    return hls4ml_ext.MultiHeadSelfAttention2D(2, 1, attention='softmax', output_quantizer=A, name='mhsa2')(x)
+
+
+def test_windows_between_two_attentions(tmp_path):
+    model = separate((7, 7, 2), {'two': two_attentions})
+    hls_model = convert_to_rtl(model, tmp_path / 'p', reuse=4)
+    hls4ml_ext.compile(hls_model)
+    assert not late_networks(hls_model, inputs_of(model))
+
+
 def test_known_networks(tmp_path):
     model = separate((5, 6, 2), {'attention': beside_attention, 'ode': one_evaluation})
     hls_model = convert_to_rtl(model, tmp_path / 'p')

@@ -34,7 +34,7 @@ def fifo_depths(model) -> dict[str, int]:
         members = [processes[i] for i in part]
         period = max((ceil(kernels[i].interval(nodes[i])) for i in part if kernels[i]), default=1)
         depths |= depths_for(members, outputs_of(model, members), period, stalls=False)
-    for tensor, beats in ahead_of_forks(nodes).items():
+    for tensor, beats in (*ahead_of_forks(nodes).items(), *between_whole_images(nodes).items()):
         depths[tensor] += beats
     return depths
 
@@ -64,15 +64,7 @@ def ahead_of_forks(nodes) -> dict[str, int]:
     Returns:
         Tensor name -> beats.
     """
-    consumers: dict[str, list[tuple[ExactLayer, int]]] = {}
-    for node in nodes:
-        for i, tensor in enumerate(node.inputs):
-            consumers.setdefault(tensor, []).append((node, i))
-    behind: dict[str, set] = {}  # tensor -> the nodes that it reaches
-    for node in reversed(nodes):
-        after = set().union(*(behind.get(tensor, set()) for tensor in node.outputs))
-        for tensor in node.inputs:
-            behind.setdefault(tensor, set()).update({node}, after)
+    consumers, behind = _consumers(nodes), _behind(nodes)
     more: dict[str, int] = {}
     for fork in nodes:
         for tensor in fork.outputs if len(fork.outputs) > 1 else ():
@@ -83,6 +75,49 @@ def ahead_of_forks(nodes) -> dict[str, int]:
                     beats, waits = _needed(other, join, consumers, behind, {})
                     more[tensor] = max(more.get(tensor, 0), beats if waits else 0)
     return more
+
+
+def between_whole_images(nodes) -> dict[str, int]:
+    """The streams in front of an engine that needs a whole image, behind windows and another such engine: room for an image.
+
+    It waits for the last windows of an image, and these for the first pixels of the next. The engine in front gives them in
+    time only if this image has left the windows before, while the engine behind is busy with the image before.
+
+    Returns:
+        Tensor name -> beats of an image.
+    """
+    consumers, behind = _consumers(nodes), _behind(nodes)
+    whole = [node for node in nodes if isinstance(node, ExactLayer) and needs_whole_image(node)]
+    more = {}
+    for node in whole:
+        before = (tensor for other in whole for tensor in other.outputs if node in behind.get(tensor, ()))
+        if any(_needed(tensor, node, consumers, behind, {})[0] for tensor in before):
+            more |= {tensor: node.input_beats(i) for i, tensor in enumerate(node.inputs)}
+    return more
+
+
+def needs_whole_image(node) -> bool:
+    """Whether a layer gives nothing before it has all of an image."""
+    return node.n_pixels > 1 and all(node.last_input_of(i)[0] >= node.input_beats(i) - 1 for i in range(len(node.inputs)))
+
+
+def _consumers(nodes) -> dict[str, list[tuple[ExactLayer, int]]]:
+    """Tensor -> the nodes that take it, and as which input."""
+    found: dict[str, list[tuple[ExactLayer, int]]] = {}
+    for node in nodes:
+        for i, tensor in enumerate(node.inputs):
+            found.setdefault(tensor, []).append((node, i))
+    return found
+
+
+def _behind(nodes) -> dict[str, set]:
+    """Tensor -> the nodes that it reaches."""
+    found: dict[str, set] = {}
+    for node in reversed(nodes):
+        after = set().union(*(found.get(tensor, set()) for tensor in node.outputs))
+        for tensor in node.inputs:
+            found.setdefault(tensor, set()).update({node}, after)
+    return found
 
 
 def _needed(tensor: str, join, consumers, behind, known) -> tuple[int, bool]:
@@ -116,7 +151,7 @@ def around_whole_images(nodes) -> dict[str, int]:
     """
     depths = {}
     for node in nodes:
-        if isinstance(node, ExactLayer) and node.n_pixels > 1 and node.last_input_of()[0] >= node.input_beats() - 1:
+        if isinstance(node, ExactLayer) and needs_whole_image(node):
             depths[node.outputs[0]] = node.n_beats
             depths |= {tensor: node.input_beats(i) for i, tensor in enumerate(node.inputs)}
     return depths
