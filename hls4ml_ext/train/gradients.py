@@ -9,7 +9,7 @@ from keras import ops
 
 from hls4ml_ext.layers.attention.keras import MultiHeadSelfAttention2D
 from hls4ml_ext.train.calibration import all_layers
-from hls4ml_ext.train.ranges import activation_quantizers
+from hls4ml_ext.train.ranges import activation_quantizers, replaced
 
 
 class Clipped:
@@ -43,15 +43,8 @@ def clipped_gradients(model: keras.Model):
     """Within, no gradient passes an activation quantizer of the model where it saturates."""
     places = [*activation_quantizers(model.layers)]
     places += [(layer, 'logit_quantizer') for layer in all_layers(model) if isinstance(layer, MultiHeadSelfAttention2D)]
-    quantizers = [(owner, name, getattr(owner, name)) for owner, name in places]
-    quantizers = [(owner, name, q) for owner, name, q in quantizers if _passes_gradients(q)]
-    try:
-        for owner, name, quantizer in quantizers:
-            setattr(owner, name, Clipped(quantizer))
+    with replaced([place for place in places if _passes_gradients(getattr(*place))], Clipped):
         yield
-    finally:
-        for owner, name, quantizer in quantizers:
-            setattr(owner, name, quantizer)
 
 
 def _passes_gradients(quantizer) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -64,6 +66,24 @@ def activation_quantizers(layers):
             yield layer, 'activation'
 
 
+@contextlib.contextmanager
+def replaced(places, stand_in):
+    """Within, something else stands for quantizers of a model.
+
+    Args:
+        places: (owner, attribute) of each, as from :func:`activation_quantizers`.
+        stand_in: Quantizer -> what stands for it.
+    """
+    quantizers = [(owner, name, getattr(owner, name)) for owner, name in places]
+    try:
+        for owner, name, quantizer in quantizers:
+            setattr(owner, name, stand_in(quantizer))
+        yield
+    finally:
+        for owner, name, quantizer in quantizers:
+            setattr(owner, name, quantizer)
+
+
 def record(model, images: np.ndarray, batch_size: int = 64) -> list[tuple[object, str, Recorder]]:
     """Runs a quantized model with its activations in floating point, and records what its quantizers would round.
 
@@ -78,16 +98,10 @@ def record(model, images: np.ndarray, batch_size: int = 64) -> list[tuple[object
         (owner, attribute, recorder) for each quantizer; in an ODE block one recorder sees all steps.
     """
     places = [(owner, name) for owner, name in activation_quantizers(model.layers) if _has_range(getattr(owner, name))]
-    recorders = [(owner, name, Recorder(getattr(owner, name))) for owner, name in places]
-    try:
-        for owner, name, recorder in recorders:
-            setattr(owner, name, recorder)
-        with without_gradients():
-            for start in range(0, len(images), batch_size):
-                model(images[start : start + batch_size], training=False)
-    finally:
-        for owner, name, recorder in recorders:
-            setattr(owner, name, recorder.quantizer)
+    with replaced(places, Recorder), without_gradients():
+        recorders = [(owner, name, getattr(owner, name)) for owner, name in places]
+        for start in range(0, len(images), batch_size):
+            model(images[start : start + batch_size], training=False)
     return recorders
 
 
