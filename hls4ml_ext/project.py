@@ -216,12 +216,26 @@ class Project(Section):
         parts['model'], parts['data'] = self.model.model_dump(mode='json'), self.data.model_dump(mode='json')
         if isinstance(self.model, BuiltModel):
             parts['model']['knobs'] = self.model.knobs.model_dump(mode='json')
-        values = [*dict(self.model).values(), *dict(self.data).values(), self.training.initial]
-        paths = [value for value in values if isinstance(value, Path)]
-        files = [f for path in paths for f in (sorted(path.rglob('*')) if path.is_dir() else [path]) if f.is_file()]
-        parts['files'] = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        for name, section in (('model', self.model), ('data', self.data), ('training', self.training)):
+            paths = {key: value for key, value in section if isinstance(value, Path)}
+            parts[name] |= {key: _contents(path) for key, path in paths.items()}  # wherever it is
         parts['version'] = __version__
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+SMALL_FILE = 1 << 24
+"""Bytes up to which a file is known by its content; larger ones, which are data sets, by size and time of change."""
+
+
+def _contents(path: Path) -> list:
+    """What tells a file, or all files of a folder, from others, but not where it is."""
+    found = []
+    for file in sorted(path.rglob('*')) if path.is_dir() else [path]:
+        if file.is_file():
+            size, changed = file.stat().st_size, file.stat().st_mtime_ns
+            state = hashlib.sha256(file.read_bytes()).hexdigest() if size <= SMALL_FILE else changed
+            found.append([str(file.relative_to(path.parent)), size, state])
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------

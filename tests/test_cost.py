@@ -56,9 +56,9 @@ def test_errors_of_what_was_not_in_the_fit():
     found = known_error('xcup')
     for resource in ('LUT', 'FF'):
         assert found['engines'][resource]['median'] <= 0.05 and found['engines'][resource]['engines'] > 150
-        assert found['large'][resource]['worst'] <= 0.25
+        assert found['engines'][resource]['worst'] <= 0.25 and found['large'][resource]['worst'] <= 0.2
         assert known_error('ecp5')['engines'][resource]['median'] <= 0.1
-    assert found['engines']['FF']['worst'] <= 0.25 and known_error('ecp5')['engines']['FF']['worst'] <= 0.25
+    assert known_error('ecp5')['engines']['FF']['worst'] <= 0.25
     assert found['networks'] and all(abs(e) <= 0.1 for of in found['networks'].values() for e in of.values())
 
 
@@ -90,12 +90,31 @@ def test_what_has_no_cost():
         engine_cost('ext_fifo', {}, 'xcup')
 
 
+LONG_LINES = {
+    'HEIGHT': 4, 'WIDTH': 80, 'GROUPS': 8, 'LANES': 1, 'W_X': 4, 'FILT_HEIGHT': 2, 'FILT_WIDTH': 2, 'STRIDE_HEIGHT': 1,
+    'STRIDE_WIDTH': 1, 'PAD_TOP': 0, 'PAD_LEFT': 0, 'OUT_HEIGHT': 3, 'OUT_WIDTH': 79, 'BORDER': "4'h0", 'OVERLAP': True,
+    'LINE_STYLE': 'distributed', 'COLUMN_STYLE': 'distributed',
+}  # fmt: skip
+"""Lines of 640 words, more than a RAM of LUTs has."""
+
+
+WEIGHTS_IN_LUTS = {
+    'SIMD': 4, 'PE': 2, 'FOLD_IN': 8, 'FOLD_OUT': 8, 'W_X': 8, 'X_SIGNED': True, 'W_W': 4, 'W_SIGNED': True,
+    'PRODUCT_SHIFT': 0, 'W_B': 12, 'B_SIGNED': True, 'BIAS_SHIFT': 3, 'W_A': 15, 'W_Y': 8, 'Y_SIGNED': True, 'SHIFT': 5,
+    'ROUNDING': 'RND_CONV', 'SATURATION': 'SAT', 'IMPL': 'lut', 'DEPTH': 4, 'WEIGHT_STYLE': 'distributed',
+    'BIAS_STYLE': 'distributed', 'VECTOR_STYLE': 'distributed',
+}  # fmt: skip
+"""64 words of 32 bits: 32 LUTs, unless Yosys maps them together with the counter of their address."""
+
+
 def test_engines_synthesized_here():
     """A few small ones, as the sweep is made."""
     engines = [
         ('ext_fifo', {'WIDTH': 24, 'DEPTH': 40}),
         ('ext_repack', {'FROM': 8, 'TO': 32, 'DEPTH': 2}),
         ('ext_window_subsample', {'HEIGHT': 8, 'WIDTH': 8, 'GROUPS': 4, 'STRIDE_HEIGHT': 2, 'STRIDE_WIDTH': 2, 'W': 32}),
+        ('ext_window_parallel', LONG_LINES),
+        ('ext_matvec', WEIGHTS_IN_LUTS),
     ]
     rows = synthesize_engines(engines, 'xcup')
     assert not rules_broken(rows, 'xcup')

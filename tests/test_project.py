@@ -1,6 +1,8 @@
 """Project files: what they mean, and what a mistake in one says."""
 
 import copy
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -259,3 +261,16 @@ def test_fingerprint_follows_the_model_but_not_the_hardware(tmp_path):
     others = [{'seed': 4}, {'model': {'widths': [5, 6]}}, {'quantization': {'weights': 3}}, {'training': {'batch_size': 5}}]
     for changes in others:
         assert load_project(write(tmp_path, **changes)).fingerprint() != first
+
+
+def test_fingerprint_follows_files_wherever_they_are(tmp_path):
+    """A checkout that is moved, or cloned again, goes on with its training."""
+    (tmp_path / 'a').mkdir()
+    project = write(tmp_path / 'a', training={'initial': 'float.keras', 'finetune': {'epochs': 1}})
+    (tmp_path / 'a/float.keras').write_bytes(b'weights')
+    first = load_project(project).fingerprint()
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    os.utime(tmp_path / 'b/float.keras', (1, 1))
+    assert load_project(tmp_path / 'b' / project.name).fingerprint() == first
+    (tmp_path / 'b/float.keras').write_bytes(b'WEIGHTS')
+    assert load_project(tmp_path / 'b' / project.name).fingerprint() != first

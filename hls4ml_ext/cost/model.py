@@ -14,6 +14,11 @@ FACTORS = {'xcup': (27, 18), 'xcu': (27, 18), 'xc7': (25, 18), 'ecp5': (18, 18)}
 SHIFT_REGISTER = 3
 """Cycles from which on a delay line becomes shift-register LUTs, where there are any."""
 
+ROM_INPUTS = {'xilinx': (6, 8), 'ecp5': (4, 7)}
+"""Inputs of a LUT, and of LUTs with the multiplexers behind them (UG574: F7, F8; ECP5: PFUMX, L6MUX21)."""
+
+JOINED_BY_LUTS = 1.25
+"""What LUTs that join them add; from ROMs of 384 to 1,024 random words alone: 1.13 to 1.36."""
 
 LATE_WRITES = ('ecp5',)
 """Families whose block RAMs don't give the old word when an address is written and read at once: Yosys writes a cycle later,
@@ -33,6 +38,22 @@ class Quantities:
     exact: Counter
 
 
+def rom_luts(words: int, family: str) -> float:
+    """LUTs for a bit of a ROM in logic, of random words.
+
+    Few of them are joined by a family's own multiplexers behind LUTs, more by further LUTs.
+    """
+    inputs, joined = ROM_INPUTS['ecp5' if family == 'ecp5' else 'xilinx']
+    if words <= 1 << joined:
+        return 1 << max(bits_for(words) - inputs, 0)
+    return JOINED_BY_LUTS * words / (1 << inputs)
+
+
+def mux_luts(numbers: int, family: str) -> int:
+    """LUTs for a bit that is chosen of so many."""
+    return numbers - 1 if family == 'ecp5' or numbers == 1 else -(-numbers // 4)
+
+
 def quantities(structure: Structure, family: str) -> Quantities:
     """The features of a module in a family, and what follows by rules; without its parts."""
     features, exact = Counter(structure.features), Counter()
@@ -45,14 +66,14 @@ def quantities(structure: Structure, family: str) -> Quantities:
             features['memory pieces'] += mapped.pieces - 1
         elif mapped.style == 'logic' and memory.kind == 'rom':
             different = distinct(memory.width, memory.words)
-            inputs = min(bits_for(memory.words), 6)  # a function of few inputs of the address is a LUT, of more several
-            features[f'rom bits of {inputs} inputs' if inputs > 4 else 'rom bits'] += different * -(-memory.words // 64)
+            name = 'rom luts' if memory.words > 4 else 'small rom bits'  # of which many are registers with a reset
+            features[name] += different * rom_luts(memory.words, family)
             features['registers'] += different
         elif mapped.style == 'logic':
             features['register file bits'] += memory.words * memory.width
             features['registers'] += (memory.words + 1) * memory.width
         elif mapped.style in ('block', 'ultra'):
-            features['block mux bits'] += (mapped.pieces - 1) * memory.width
+            features['block mux bits'] += mux_luts(mapped.pieces, family) * memory.width
             features['registers'] += bits_for(mapped.pieces)
             if memory.kind == 'ram' and family in LATE_WRITES:
                 features['late write bits'] += memory.width

@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from hls4ml_ext.cost.memories import Memory
 from hls4ml_ext.errors import ExtError
 
+LONGEST_SHIFT = 257
+"""Words that ``ext_shift`` keeps in one RAM of LUTs and its register."""
+
 Describe = Callable[['Structure', dict], None]
 """Describes a module: called with an empty structure and all parameters of an instance."""
 
@@ -101,6 +104,9 @@ class Structure:
 
     def shift(self, width: int, depth: int, style: str = 'auto'):
         """``ext_shift``."""
+        while style == 'distributed' and depth > LONGEST_SHIFT:
+            self.shift(width, LONGEST_SHIFT, style)
+            depth -= LONGEST_SHIFT
         if depth < 3:
             self.registers(depth * width)
             return
@@ -111,7 +117,8 @@ class Structure:
         """``ext_fifo``."""
         words = depth - 1 if depth > 3 else 2
         self.memory('ram', width, words, style)
-        self.counter(2 * bits_for(words), 'fifo counter bits')
+        wraps = 'binary fifo counter bits' if words & (words - 1) == 0 else 'fifo counter bits'
+        self.counter(2 * bits_for(words), wraps)
         self.counter(bits_for(words + 1), 'fifo level bits')
         self.registers(1)
         self.add('fifos')
@@ -193,7 +200,8 @@ class Structure:
                 self.registers(2 * bits * count)
             return
         self.registers((bits + w_y) * count)
-        self.add('saturated bits', w_y * count)
+        # To one side only: the register's set or reset does it.
+        self.add('saturated bits', 0 if nonnegative else w_y * count)
         self.add('overflow bits', max(bits + left - w_y, 1) * count)
         if v['SATURATION'] == 'SAT_SYM' and signed:
             self.add('symmetric bits', w_y * count)

@@ -14,7 +14,21 @@ from pathlib import Path
 from hls4ml_ext.files import write_json
 from hls4ml_ext.rtl.body import Verbatim, parameter
 from hls4ml_ext.rtl.project import FILES, ROMS, SOURCES, sources_of
-from hls4ml_ext.rtl.synthesis import ECP5, RESULT, Flow, Unit, count, elaborate, folder_of, unit_name, units_of, xilinx_flow
+from hls4ml_ext.rtl.synthesis import (
+    DIVISION,
+    ECP5,
+    RESULT,
+    Flow,
+    Unit,
+    cells_in,
+    count,
+    elaborate,
+    folder_of,
+    rtlil_of,
+    unit_name,
+    units_of,
+    xilinx_flow,
+)
 from hls4ml_ext.rtl.verilator import cache_directory
 from hls4ml_ext.rtl.yosys import Module, run_yosys, yosys_version
 
@@ -172,7 +186,7 @@ def _set_cells(same: list[Unit], cells: dict[str, int]):
 
 def _counts_of(unit: Unit, flow: Flow) -> Path:
     """Where the counts of a unit are kept."""
-    key = sha256(repr([unit.module.key, flow.name, flow.commands, yosys_version()]).encode()).hexdigest()[:24]
+    key = sha256(repr([unit.module.key, flow.name, flow.commands, DIVISION, yosys_version()]).encode()).hexdigest()[:24]
     folder = cache_directory() / 'counts'
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f'{key}.json'
@@ -187,29 +201,15 @@ def _known_cells(unit: Unit, flow: Flow) -> dict[str, int] | None:
 
 def synthesize_batch(units: list[Unit], modules: dict[str, Module], flow: Flow) -> list[dict[str, int]]:
     """The cells of units, type -> number. They are kept apart from each other: each becomes what it becomes alone."""
-    parts, boxes, own = {}, {}, {}
-    keys = {unit.module.key for unit in units}
-    for unit in units:
-        names = {name: f'\\part_{modules[name].key}' for name in unit.inside}
-        names |= {name: unit_name(modules[name]) for name in unit.below}
-        for name in unit.inside:
-            parts[names[name]] = f'module {names[name]}\n{modules[name].with_names(lambda n: names[n])}end\n'  # noqa: B023
-        for name in unit.below:
-            if modules[name].key not in keys:
-                boxes[names[name]] = f'attribute \\blackbox 1\nmodule {names[name]}\n{modules[name].ports()}end\n'
-        text = unit.module.with_names(lambda n: names[n])  # noqa: B023
-        own[unit.module.key] = f'attribute \\keep_hierarchy 1\nmodule {unit_name(unit.module)}\n{text}end\n'
-    cells = ''.join(f'  attribute \\keep 1\n  cell \\unit_{key} \\of_{key}\n  end\n' for key in own)
+    cells = ''.join(
+        f'  attribute \\keep 1\n  cell {unit_name(unit.module)} \\of_{unit.module.key}\n  end\n' for unit in units
+    )
     top = f'attribute \\top 1\nmodule \\{TOP}\n{cells}end\n'
-    text = '\n'.join([*parts.values(), *boxes.values(), *own.values(), top])
-    if flow is ECP5:
-        text = text.replace('attribute \\ram_style "ultra"', 'attribute \\ram_style "block"')
+    text = rtlil_of(units, modules, flow, '\\keep_hierarchy 1') + top
     with tempfile.TemporaryDirectory(prefix='batch-', dir=_cache()) as name:
         folder = Path(name)
         (folder / 'batch.il').write_text(text, encoding='utf-8')
         commands = ['read_rtlil batch.il', *(command.format(top=TOP) for command in flow.commands)]
         run_yosys([*commands, 'tee -o stat.json stat -json'], folder, log=cache_directory() / 'calibration.log')
-        statistics = json.loads((folder / 'stat.json').read_text(encoding='utf-8'))['modules']
-    found = [statistics[unit_name(unit.module)]['num_cells_by_type'] for unit in units]
-    skipped = ('$', 'unit_', '\\')
-    return [{kind: n for kind, n in cells.items() if not kind.startswith(skipped)} for cells in found]
+        statistics = json.loads((folder / 'stat.json').read_text(encoding='utf-8'))
+    return [cells_in(statistics, unit_name(unit.module)) for unit in units]

@@ -102,7 +102,7 @@ def summary(estimate) -> Table:
 
 
 def error(known: dict) -> str:
-    """How far the figures have been from synthesis, in words.
+    """How far LUTs and flip-flops have been from synthesis, in words.
 
     Args:
         known: From :func:`hls4ml_ext.cost.known_error`.
@@ -111,6 +111,6 @@ def error(known: dict) -> str:
         f'{name} {found["median"]:.1%} and at most {known["large"].get(name, found)["worst"]:.0%}'
         for name, found in known['engines'].items()
     )
-    worst = [max(abs(e) for e in of.values()) for of in known['networks'].values() if of]
-    networks = f'; whole networks at most {max(worst):.0%}' if worst else ''
-    return f'off by {engines} (engines that were not in the fit: median; large ones at most){networks}'
+    networks = ', '.join(f'{name} {of["LUT"]:+.1%}' for name, of in known['networks'].items() if 'LUT' in of)
+    text = f'off by {engines} (engines that were not in the fit: median; large ones at most)'
+    return text + (f'; LUT of whole networks: {networks}' if networks else '')

@@ -34,7 +34,8 @@ def fifo_depths(model) -> dict[str, int]:
         members = [processes[i] for i in part]
         period = max((ceil(kernels[i].interval(nodes[i])) for i in part if kernels[i]), default=1)
         depths |= depths_for(members, outputs_of(model, members), period, stalls=False)
-    for tensor, beats in (*ahead_of_forks(nodes).items(), *between_whole_images(nodes).items()):
+    paths = Paths(nodes)
+    for tensor, beats in (*ahead_of_forks(paths).items(), *between_whole_images(paths).items()):
         depths[tensor] += beats
     return depths
 
@@ -54,7 +55,55 @@ def latency(model) -> int:
     return latency_of([process for part in parts for process in part], model.outputs)
 
 
-def ahead_of_forks(nodes) -> dict[str, int]:
+class Paths:
+    """Where the streams of a graph lead.
+
+    Attributes:
+        nodes: Of the graph.
+        consumers: Tensor -> the nodes that take it, and as which input.
+        behind: Tensor -> the nodes that it reaches.
+    """
+
+    def __init__(self, nodes):
+        self.nodes = nodes
+        self.consumers: dict[str, list[tuple[ExactLayer, int]]] = {}
+        self.behind: dict[str, set] = {}
+        for node in nodes:
+            for i, tensor in enumerate(node.inputs):
+                self.consumers.setdefault(tensor, []).append((node, i))
+        for node in reversed(nodes):
+            after = set().union(*(self.behind.get(tensor, set()) for tensor in node.outputs))
+            for tensor in node.inputs:
+                self.behind.setdefault(tensor, set()).update({node}, after)
+
+    def needed(self, tensor: str, join, known: dict | None = None) -> tuple[int, bool]:
+        """Beats of the next images that must have come on a path to a node until all of this image is there; and whether an
+        engine on it needs a whole image.
+
+        Args:
+            tensor: Where the path begins.
+            join: The node.
+            known: Results for tensors on the way.
+        """
+        from hls4ml_ext.registry import rtl_kernel_of
+
+        known = {} if known is None else known
+        if tensor not in known:
+            found = [(0, False)]
+            for node, i in self.consumers.get(tensor, []):
+                outputs = [t for t in node.outputs if join in self.behind.get(t, set())]
+                if node is join or not outputs:
+                    continue
+                wanted, waits = (max(values) for values in zip(*(self.needed(t, join, known) for t in outputs)))
+                last, beats = node.last_input_of(i), node.input_beats(i)
+                images, rest = divmod(wanted, node.n_beats)
+                wanted = images * beats + max(rtl_kernel_of(node).ahead(node), int(last[rest - 1]) + 1 if rest else 0)
+                found.append((wanted, waits or (node.n_pixels > 1 and last[0] >= beats - 1)))
+            known[tensor] = tuple(max(values) for values in zip(*found))
+        return known[tensor]
+
+
+def ahead_of_forks(paths: Paths) -> dict[str, int]:
     """The streams behind a fork that must take more beats than the schedule gives them, for the other streams to go on.
 
     The last windows of an image may be completed by the first pixels of the next (see ``ext_window_parallel``). An engine
@@ -64,20 +113,19 @@ def ahead_of_forks(nodes) -> dict[str, int]:
     Returns:
         Tensor name -> beats.
     """
-    consumers, behind = _consumers(nodes), _behind(nodes)
     more: dict[str, int] = {}
-    for fork in nodes:
+    for fork in paths.nodes:
         for tensor in fork.outputs if len(fork.outputs) > 1 else ():
             for other in fork.outputs:
-                common = behind.get(tensor, set()) & behind.get(other, set())
-                join = next((node for node in nodes if node in common), None)
+                common = paths.behind.get(tensor, set()) & paths.behind.get(other, set())
+                join = next((node for node in paths.nodes if node in common), None)
                 if other != tensor and join is not None:
-                    beats, waits = _needed(other, join, consumers, behind, {})
+                    beats, waits = paths.needed(other, join)
                     more[tensor] = max(more.get(tensor, 0), beats if waits else 0)
     return more
 
 
-def between_whole_images(nodes) -> dict[str, int]:
+def between_whole_images(paths: Paths) -> dict[str, int]:
     """The streams in front of an engine that needs a whole image, behind windows and another such engine: room for an image.
 
     It waits for the last windows of an image, and these for the first pixels of the next. The engine in front gives them in
@@ -86,12 +134,11 @@ def between_whole_images(nodes) -> dict[str, int]:
     Returns:
         Tensor name -> beats of an image.
     """
-    consumers, behind = _consumers(nodes), _behind(nodes)
-    whole = [node for node in nodes if isinstance(node, ExactLayer) and needs_whole_image(node)]
+    whole = [node for node in paths.nodes if isinstance(node, ExactLayer) and needs_whole_image(node)]
     more = {}
     for node in whole:
-        before = (tensor for other in whole for tensor in other.outputs if node in behind.get(tensor, ()))
-        if any(_needed(tensor, node, consumers, behind, {})[0] for tensor in before):
+        before = (tensor for other in whole for tensor in other.outputs if node in paths.behind.get(tensor, ()))
+        if any(paths.needed(tensor, node)[0] for tensor in before):
             more |= {tensor: node.input_beats(i) for i, tensor in enumerate(node.inputs)}
     return more
 
@@ -99,45 +146,6 @@ def between_whole_images(nodes) -> dict[str, int]:
 def needs_whole_image(node) -> bool:
     """Whether a layer gives nothing before it has all of an image."""
     return node.n_pixels > 1 and all(node.last_input_of(i)[0] >= node.input_beats(i) - 1 for i in range(len(node.inputs)))
-
-
-def _consumers(nodes) -> dict[str, list[tuple[ExactLayer, int]]]:
-    """Tensor -> the nodes that take it, and as which input."""
-    found: dict[str, list[tuple[ExactLayer, int]]] = {}
-    for node in nodes:
-        for i, tensor in enumerate(node.inputs):
-            found.setdefault(tensor, []).append((node, i))
-    return found
-
-
-def _behind(nodes) -> dict[str, set]:
-    """Tensor -> the nodes that it reaches."""
-    found: dict[str, set] = {}
-    for node in reversed(nodes):
-        after = set().union(*(found.get(tensor, set()) for tensor in node.outputs))
-        for tensor in node.inputs:
-            found.setdefault(tensor, set()).update({node}, after)
-    return found
-
-
-def _needed(tensor: str, join, consumers, behind, known) -> tuple[int, bool]:
-    """Beats of the next images that must have come on a path of a fork until all of this image is at its end; and whether an
-    engine on it needs a whole image."""
-    from hls4ml_ext.registry import rtl_kernel_of
-
-    if tensor not in known:
-        found = [(0, False)]
-        for node, i in consumers.get(tensor, []):
-            outputs = [t for t in node.outputs if join in behind.get(t, set())]
-            if node is join or not outputs:
-                continue
-            wanted, waits = (max(values) for values in zip(*(_needed(t, join, consumers, behind, known) for t in outputs)))
-            last, beats = node.last_input_of(i), node.input_beats(i)
-            images, rest = divmod(wanted, node.n_beats)
-            wanted = images * beats + max(rtl_kernel_of(node).ahead(node), int(last[rest - 1]) + 1 if rest else 0)
-            found.append((wanted, waits or (node.n_pixels > 1 and last[0] >= beats - 1)))
-        known[tensor] = tuple(max(values) for values in zip(*found))
-    return known[tensor]
 
 
 def around_whole_images(nodes) -> dict[str, int]:

@@ -26,6 +26,13 @@ HERE = Path(__file__).parent
 PARTS_OF_ENGINES = frozenset({'ext_dot', 'ext_dot_pair', 'ext_accumulate'})
 """Modules below an engine that are synthesized on their own: the same ones are in many engines."""
 
+MAPPED_ALONE = frozenset({'ext_rom'})
+"""Modules whose LUTs are chosen without what is around them: a bit of 64 words is one, but ABC takes three if it sees the
+counter of their address, too."""
+
+DIVISION = (sorted(PARTS_OF_ENGINES), sorted(MAPPED_ALONE))
+"""What else the synthesis of a unit depends on."""
+
 PARAMETERS = ('INIT', *(f'INIT_{i}' for i in 'ABCDEFGH'), *(f'IS_{i}_INVERTED' for i in ('C', 'D', 'R', 'S', 'CLK', 'WCLK')))
 WITHOUT_PARAMETERS = f'setparam {" ".join(f"-unset {name}" for name in PARAMETERS)} t:FD* t:SRL* t:RAM32M16 t:RAM64M8'
 """Takes the parameters from the cells that timing.v has without them."""
@@ -35,6 +42,9 @@ RESULT, NETLIST = 'result.json', 'netlist.il'
 
 SOFT_PRODUCTS = f'chtype -set $__soft_mul a:{SOFT}'
 """Makes marked products what both flows take for those that have found no multiplier."""
+
+JOINED = ('setattr -mod -unset keep_hierarchy part_*', 'flatten')
+"""Puts :data:`MAPPED_ALONE` into their units, at the end."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +71,12 @@ def xilinx_flow(family: str) -> Flow:
     synthesis = f'synth_xilinx -family {family} -flatten -noiopad -noclkbuf{uram} -top {{top}} -run'
     # First come first served: the delays of registers in timing.v are without conditions, which `sta` can't read.
     timing = ('read_verilog -lib -specify timing.v', 'read_verilog -lib -nooverwrite -specify +/xilinx/cells_sim.v')
-    return Flow(family, (f'{synthesis} begin:prepare', SOFT_PRODUCTS, f'{synthesis} prepare:'), cells, timing)
+    return Flow(family, (f'{synthesis} begin:prepare', SOFT_PRODUCTS, f'{synthesis} prepare:', *JOINED), cells, timing)
 
 
 ECP5 = Flow(
     'ecp5',
-    ('synth_ecp5 -top {top} -run begin:coarse', SOFT_PRODUCTS, 'synth_ecp5 -top {top} -run coarse:'),
+    ('synth_ecp5 -top {top} -run begin:coarse', SOFT_PRODUCTS, 'synth_ecp5 -top {top} -run coarse:', *JOINED),
     ('read_verilog -lib +/lattice/cells_sim_ecp5.v', 'read_verilog -lib +/lattice/cells_bb_ecp5.v'),
 )
 
@@ -213,7 +223,7 @@ def unit_name(module: Module) -> str:
 def folder_of(unit: Unit, flow: Flow) -> Path:
     """Where the synthesis of a unit is kept."""
     timing = (HERE / 'timing.v').read_bytes()
-    key = sha256(repr([unit.module.key, flow, timing, yosys_version(), PARTS_OF_ENGINES]).encode()).hexdigest()[:24]
+    key = sha256(repr([unit.module.key, flow, timing, yosys_version(), DIVISION]).encode()).hexdigest()[:24]
     return cache_directory() / 'synthesis' / key
 
 
@@ -231,7 +241,7 @@ def synthesize_unit(unit: Unit, modules: dict[str, Module], flow: Flow) -> Path:
 
 def _synthesize(unit: Unit, modules: dict[str, Module], flow: Flow, folder: Path):
     top = unit_name(unit.module)
-    (folder / 'unit.il').write_text(rtlil_of(unit, modules, flow), encoding='utf-8')
+    (folder / 'unit.il').write_text(rtlil_of([unit], modules, flow, '\\top 1'), encoding='utf-8')
     shutil.copyfile(HERE / 'timing.v', folder / 'timing.v')
     commands = ['read_rtlil unit.il', *(command.format(top=top) for command in flow.commands)]
     commands += ['tee -o stat.json stat -json', f'select {top}', f'write_rtlil -selected {NETLIST}']
@@ -247,21 +257,36 @@ def _synthesize(unit: Unit, modules: dict[str, Module], flow: Flow, folder: Path
         commands += ['tee -o timing.txt sta']
     run_yosys(commands, folder)
     statistics = json.loads((folder / 'stat.json').read_text(encoding='utf-8'))
-    cells = statistics['modules'][top]['num_cells_by_type']
     delay = delay_in((folder / 'timing.txt').read_text(encoding='utf-8')) if flow.timing else None
-    cells = {kind: n for kind, n in cells.items() if not kind.startswith(('$', 'unit_', '\\'))}
-    write_json(folder / RESULT, {'cells': cells, 'delay': delay})
+    write_json(folder / RESULT, {'cells': cells_in(statistics, top), 'delay': delay})
 
 
-def rtlil_of(unit: Unit, modules: dict[str, Module], flow: Flow) -> str:
-    """A unit in RTLIL; the units below it are boxes."""
-    inside = {name: f'\\part_{modules[name].key}' for name in unit.inside}
-    names = {**inside, **{name: unit_name(modules[name]) for name in unit.below}}
-    texts = {f'module {names[name]}\n{modules[name].with_names(lambda n: names[n])}end\n' for name in inside}
-    texts |= {f'attribute \\blackbox 1\nmodule {unit_name(modules[n])}\n{modules[n].ports()}end\n' for n in unit.below}
-    own = f'attribute \\top 1\nmodule {unit_name(unit.module)}\n{unit.module.with_names(lambda n: names[n])}end\n'
-    text = '\n'.join([*sorted(texts), own])
+def rtlil_of(units: list[Unit], modules: dict[str, Module], flow: Flow, attribute: str) -> str:
+    """Units in RTLIL; the units below them that are not among them are boxes.
+
+    Args:
+        attribute: Of the units' modules.
+    """
+    keys, texts = {unit.module.key for unit in units}, {}
+    for unit in units:
+        names = {name: f'\\part_{modules[name].key}' for name in unit.inside}
+        names |= {name: unit_name(modules[name]) for name in unit.below}
+        for name in unit.inside:
+            kept = 'attribute \\keep_hierarchy 1\n' if modules[name].base in MAPPED_ALONE else ''
+            texts[names[name]] = f'{kept}module {names[name]}\n{modules[name].with_names(names.get)}end\n'
+        for name in unit.below:
+            if modules[name].key not in keys:
+                texts[names[name]] = f'attribute \\blackbox 1\nmodule {names[name]}\n{modules[name].ports()}end\n'
+        own = unit_name(unit.module)
+        texts[own] = f'attribute {attribute}\nmodule {own}\n{unit.module.with_names(names.get)}end\n'
+    text = '\n'.join(texts[name] for name in sorted(texts))
     return text.replace('attribute \\ram_style "ultra"', 'attribute \\ram_style "block"') if flow is ECP5 else text
+
+
+def cells_in(statistics: dict, name: str) -> dict[str, int]:
+    """The cells of a module, type -> number, of what ``stat -json`` has written."""
+    cells = statistics['modules'][name]['num_cells_by_type']
+    return {kind: n for kind, n in cells.items() if not kind.startswith(('$', 'unit_', '\\'))}
 
 
 def delay_in(text: str) -> float | None:

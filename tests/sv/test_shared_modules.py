@@ -165,18 +165,20 @@ def test_result():
 
 
 def test_shift():
-    depths = (1, 2, 3, 4, 7, 16)
+    depths = (1, 2, 3, 4, 7, 16, 257, 258, 600)
     instances = [
-        f'ext_shift #(.WIDTH(16), .DEPTH({d})) I_s (.clk, .rst, .move, .d, .q(OUT[15:0])); assign OUT[63:16] = 0;'
+        f'ext_shift #(.WIDTH(16), .DEPTH({d}), .STYLE("distributed")) I_s (.clk, .rst, .move, .d, .q(OUT[15:0]));'
+        ' assign OUT[63:16] = 0;'
         for d in depths
     ]
     rng = np.random.default_rng(3)
-    d, move = rng.integers(0, 1 << 16, 500), rng.random(500) < 0.6
+    d, move = rng.integers(0, 1 << 16, 1500), rng.random(1500) < 0.6
     found = top(instances, {'move': 1, 'd': 16}, reset=True)(move=move, d=d)
     moved = d[move]
     before = np.cumsum(move) - move  # moves before each cycle
     for i, depth in enumerate(depths):
         known = before >= depth
+        assert known.sum() > 200
         assert (found[f'out{i}'][known] == moved[before[known] - depth]).all(), depth
 
 

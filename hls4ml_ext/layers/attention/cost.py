@@ -98,7 +98,8 @@ def softmax_max(s: Structure, p: dict):
     bits = p['LANES'] * p['W_X']
     s.counter(bits_for(p['LENGTH']))
     s.registers(bits)
-    s.add('maximum bits', bits)
+    s.add('compared bits', bits)
+    s.add('mux bits', bits)
     s.fifo(bits, p['LENGTH'] + 4, p['LOGIT_STYLE'])
     s.fifo(bits, 2 + (p['LENGTH'] + 4) // p['LENGTH'])
 

@@ -14,7 +14,11 @@ def pool(s: Structure, p: dict):
     s.shift(bits, p['GROUPS'], p.get('SUM_STYLE', 'auto'))
     if p['GROUPS'] > 1:  # with one group both are the same
         s.registers(bits)
-    s.add('maximum bits' if p['OP'] == 'max' else 'gated sum bits', bits)
+    if p['OP'] == 'max':
+        s.add('compared bits', bits)
+        s.add('mux bits', bits if p['GROUPS'] > 1 else 0)  # one register keeps its number by itself
+    else:
+        s.add('gated sum bits', bits)
     w_p = w_s
     if scale > 1:
         w_w = bits_for(scale + 1)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from hls4ml_ext.files import read_json
+from hls4ml_ext.report.estimate import error
 from hls4ml_ext.report.rivals import rivals
 from hls4ml_ext.report.versions import installed
 from hls4ml_ext.rtl.build import REPORT as BUILD_REPORT
@@ -42,6 +43,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
     training = read_json(directory / 'training.json')
     build = results.get('build') or read_json(directory / 'hls' / BUILD_REPORT)
     command = Commands(project, directory)
+    known = (estimate or {}).get('known_error')
     rows = _flat(layers if layers is not None else results.get('layers', []))
     _add_mismatches(rows, _flat(results.get('layers', [])))
     cycles = _cycles(project, directory, results, estimate)
@@ -65,7 +67,7 @@ def content_of(project, directory: Path, layers: list[dict] | None, estimate: di
         'pareto': directory / 'pareto.png' if (directory / 'pareto.png').is_file() else None,
         'foldings': read_json(directory / 'pareto.json').get('points', []),
         'rivals': rivals((results.get('data') or {}).get('name') or project.data.source),
-        'known_error': known_error_text((estimate or {}).get('known_error')),
+        'known_error': f'LUT and FF are estimated, {error(known)}.' if known else '',
         'pictures': [(directory / name, text) for name, text in PICTURES.items() if (directory / name).is_file()],
         'training': training,
         'seconds': results.get('seconds', {}),
@@ -244,25 +246,6 @@ def _together(layers: list[dict]) -> list[dict]:
         rows.append({**sums, 'name': name, 'short': name, 'kind': 'repack, copy', 'block': '', 'SIMD': None, 'PE': None,
                      'synthesized': found})  # fmt: skip
     return rows
-
-
-def known_error_text(known: dict | None) -> str:
-    """How far LUTs and flip-flops of an estimate may be off, in a sentence.
-
-    Args:
-        known: From :func:`hls4ml_ext.cost.known_error`.
-    """
-    engines = (known or {}).get('engines')
-    if not engines:
-        return ''
-    of = ', '.join(
-        f'{r} {100 * error["median"]:.0f} % in the median and {100 * error["worst"]:.0f} % at worst'
-        for r, error in engines.items()
-    )
-    n = engines['LUT']['engines']
-    text = f'Estimates of LUT and FF were this far from synthesis on {n} engines to which they were not fitted: {of}'
-    networks = [f'{name} {100 * error["LUT"]:+.0f} %' for name, error in known.get('networks', {}).items() if 'LUT' in error]
-    return text + (f'; LUTs of whole networks: {", ".join(networks)}.' if networks else '.')
 
 
 def _tiles(results, evaluation, estimate, cycles, resources, project) -> list[dict]:

@@ -5,7 +5,8 @@
 //               STYLE  ram_style of the memory
 //   cycles      one word a cycle
 //   latency     DEPTH moves
-//   storage     a register, and from DEPTH = 3 on a memory of DEPTH - 1 words, read where it is written next
+//   storage     a register, and from DEPTH = 3 on a memory of DEPTH - 1 words, read where it is written next; in LUTs
+//               ("distributed") one for every 257 words
 module ext_shift #(
     parameter int WIDTH = 8,
     parameter int DEPTH = 4,
@@ -17,6 +18,7 @@ module ext_shift #(
     input  logic [WIDTH-1:0] d,
     output logic [WIDTH-1:0] q
 );
+    localparam int LONGEST = 257; // 256 words and the register
     if (WIDTH < 1 || DEPTH < 1) $error("ext_shift: WIDTH %0d, DEPTH %0d", WIDTH, DEPTH);
 
     if (DEPTH == 1) begin : register
@@ -26,6 +28,10 @@ module ext_shift #(
         logic [WIDTH-1:0] first;
         always_ff @(posedge clk) if (move) {q, first} <= {first, d};
         wire unused = rst;
+    end else if (STYLE == "distributed" && DEPTH > LONGEST) begin : pieces // there is no larger RAM of LUTs
+        logic [WIDTH-1:0] middle;
+        ext_shift #(.WIDTH(WIDTH), .DEPTH(LONGEST), .STYLE(STYLE)) head (.clk, .rst, .move, .d, .q(middle));
+        ext_shift #(.WIDTH(WIDTH), .DEPTH(DEPTH - LONGEST), .STYLE(STYLE)) tail (.clk, .rst, .move, .d(middle), .q);
     end else begin : memory
         localparam int WORDS = DEPTH - 1;
         localparam int A = $clog2(WORDS);
