@@ -24,6 +24,7 @@ NAMES = [
     'cifar10_5000_train',
     'cifar10_dense',
     'cifar10_dense_fastest',
+    'cifar10_dense_study',
     'cifar10_dense_train',
     'cifar10_kv260_2000',
     'cifar10_kv260_fastest',

@@ -29,6 +29,10 @@ READ_DEPTH = READ_PIPELINE + FIFO_LATENCY - 1
 """What a process calls the depth of this: the cycle of work is not in it."""
 
 
+SETTLED = 4
+"""Evaluations after which one follows the other as all later ones do."""
+
+
 class ODEKernel(RTLKernel):
     """The engine with the two ends of the dynamics, and the engines of the dynamics between them."""
 
@@ -109,13 +113,17 @@ class ODEKernel(RTLKernel):
     @once_for_a_node
     def period(self, node) -> int:
         """Cycles from one evaluation to the next: those of the slowest engine of the dynamics, or, for few words, the time
-        until a word comes back."""
+        in which they come back."""
         from hls4ml_ext.registry import rtl_kernel_of
 
         read, updated = self.evaluation(node)
         slowest = max(rtl_kernel_of(layer).interval(layer) for layer in node.inner_layers())
-        comes_back = (updated - read).max() if node.evaluations > 1 else 0
-        return int(np.ceil(max(slowest, comes_back)))
+        if node.evaluations > 1 and (updated - read).max() > slowest:  # no word takes longer than this
+            chain = [Process((), ('state',), node.n_beats), *self._chain(node, 'state', SETTLED)]
+            given = earliest(chain, None, False)[0]
+            ends = [given[f'next@{node.identifier}.{k}'][-1] for k in range(SETTLED)]
+            slowest = max(slowest, *np.diff(ends)[1:])
+        return int(np.ceil(slowest))
 
     def process(self, node):
         """It takes its input in the first evaluation, as fast as this goes, and gives its output in the last one."""
@@ -132,13 +140,24 @@ class ODEKernel(RTLKernel):
         return replace(process_of(node), interval=pace, input_interval=taken, delay=delay, depths=(self.latency(node),))
 
     def steps(self, node):
-        """All evaluations, one behind the other: each reads the words that the one before has updated."""
+        """All evaluations, and the output."""
+        words, every, (output,) = node.n_beats, np.arange(node.n_beats), node.outputs
+        last = f'next@{node.identifier}.{node.evaluations - 1}'
+        chain = self._chain(node, node.inputs[0], node.evaluations)
+        return [*chain, Process((last,), (output,), words, (every,), (words,), depths=(self.latency(node) - 1,))]
+
+    def _chain(self, node, state: str, evaluations: int) -> list[Process]:
+        """The processes of evaluations, one behind the other: each reads the words that the one before has updated.
+
+        Args:
+            state: The stream that the first one reads.
+        """
         from hls4ml_ext.registry import rtl_kernel_of
 
-        words, every, (output,) = node.n_beats, np.arange(node.n_beats), node.outputs
+        words, every = node.n_beats, np.arange(node.n_beats)
         layers = {n.outputs[0]: n for n in node.inner_layers()}
-        found, state = [], node.inputs[0]
-        for k in range(node.evaluations):
+        found = []
+        for k in range(evaluations):
             for i, process in enumerate(self.processes(node)):
                 layer = layers.get(process.outputs[0])
                 step = replace(
@@ -152,7 +171,7 @@ class ODEKernel(RTLKernel):
                     step = replace(step, inputs=(state,), needed=(every,), input_beats=(words,))
                 found.append(step)
             state = f'next@{node.identifier}.{k}'
-        return [*found, Process((state,), (output,), words, (every,), (words,), depths=(self.latency(node) - 1,))]
+        return found
 
     def ahead(self, node):
         """The windows inside take the first evaluation of the next image for what completes the last one of this."""

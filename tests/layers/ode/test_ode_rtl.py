@@ -129,6 +129,27 @@ def test_cycles(solver, n_steps, reuse, tmp_path):
     assert_cycles(hls_model, inputs_of(model), of=ExactODEBlock)
 
 
+@pytest.mark.parametrize('reuse', (1, 2))
+def test_cycles_of_attention(reuse, tmp_path):
+    """Attention needs the whole map: on a small one the time in which the state comes back decides, to the cycle."""
+
+    def dynamics():
+        attention = MultiHeadSelfAttention2D(num_heads=2, key_dim=4, kernel_quantizer=WEIGHTS, use_bias=False)
+        return [*separable(8)[2:], attention, *separable(8)[2:]]
+
+    model = separate(
+        (4, 4, 8),
+        {
+            'once': block(8, 1, dynamics=dynamics(), name='once'),
+            'euler': block(8, 2, dynamics=dynamics(), name='euler'),
+            'heun': block(8, 2, dynamics=dynamics(), solver='heun', name='heun'),
+            'alone': block(8, 2, dynamics=attention_dynamics((4, 4, 8)), name='alone'),
+        },
+    )
+    hls_model = compiled(model, tmp_path / 'project', reuse)
+    assert_cycles(hls_model, inputs_of(model), of=ExactODEBlock)
+
+
 def test_no_engine_waits_between_evaluations(tmp_path):
     """A block takes evaluations times the cycles of its slowest engine, whose multipliers are busy all the time."""
     inputs = x = keras.Input((8, 8, 8))
