@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from hls4ml_ext.cli import app
 from hls4ml_ext.errors import ProjectError
 from hls4ml_ext.project import load_project
+from hls4ml_ext.report.estimate import error
 from hls4ml_ext.report.html.content import content_of
 from hls4ml_ext.report.html.page import REPORT, render, signed, time, write_report
 from hls4ml_ext.report.plots.style import picture
@@ -277,3 +278,13 @@ def test_the_command(project, tmp_path):
 def test_numbers():
     assert [time(s) for s in (None, 61.5, 0.0002131, 0.25, 3e-7)] == ['–', '61.5 s', '213 µs', '250 ms', '0.3 µs']
     assert [signed(s) for s in (0.0123, -0.5, None)] == ['+1.2 %', '−50.0 %', '–']
+    lut, ff = {'median': 0.05, 'worst': 0.2, 'engines': 30}, {'median': 0.01, 'worst': 0.1, 'engines': 30}
+    known = {
+        'engines': {'LUT': lut, 'FF': ff},
+        'large': {'LUT': {'worst': 0.12}},
+        'networks': {'digits': {'LUT': -0.04, 'FF': 0.1}},
+    }
+    assert error(known).startswith(
+        'off by LUT 5.0% and at most 12%, FF 1.0% and at most 10% (engines that were not in the fit'
+    )
+    assert error(known).endswith('; LUT of whole networks: digits -4.0%')

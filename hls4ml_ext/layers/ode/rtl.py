@@ -155,17 +155,16 @@ class ODEKernel(RTLKernel):
         from hls4ml_ext.registry import rtl_kernel_of
 
         words, every = node.n_beats, np.arange(node.n_beats)
-        layers = {n.outputs[0]: n for n in node.inner_layers()}
-        found = []
+        busy = {n.outputs[0]: rtl_kernel_of(n).interval(n) for n in node.inner_layers()}
+        processes, found = self.processes(node), []
         for k in range(evaluations):
-            for i, process in enumerate(self.processes(node)):
-                layer = layers.get(process.outputs[0])
+            for i, process in enumerate(processes):
                 step = replace(
                     process,
                     inputs=tuple(f'{name}@{node.identifier}.{k}' for name in process.inputs),
                     outputs=tuple(f'{name}@{node.identifier}.{k}' for name in process.outputs),
                     engine=f'{node.identifier}.{i}',
-                    busy=rtl_kernel_of(layer).interval(layer) if layer else None,
+                    busy=busy.get(process.outputs[0]),
                 )
                 if not process.inputs:  # reads the state
                     step = replace(step, inputs=(state,), needed=(every,), input_beats=(words,))
