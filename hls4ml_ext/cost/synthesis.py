@@ -15,7 +15,6 @@ from hls4ml_ext.files import write_json
 from hls4ml_ext.rtl.body import Verbatim, parameter
 from hls4ml_ext.rtl.project import FILES, ROMS, SOURCES, sources_of
 from hls4ml_ext.rtl.synthesis import (
-    DIVISION,
     ECP5,
     RESULT,
     Flow,
@@ -24,13 +23,14 @@ from hls4ml_ext.rtl.synthesis import (
     count,
     elaborate,
     folder_of,
+    key_of,
     rtlil_of,
     unit_name,
     units_of,
     xilinx_flow,
 )
 from hls4ml_ext.rtl.verilator import cache_directory
-from hls4ml_ext.rtl.yosys import Module, run_yosys, yosys_version
+from hls4ml_ext.rtl.yosys import Module, run_yosys
 
 TOP = 'ext_calibration'
 BATCH = 24
@@ -186,10 +186,9 @@ def _set_cells(same: list[Unit], cells: dict[str, int]):
 
 def _counts_of(unit: Unit, flow: Flow) -> Path:
     """Where the counts of a unit are kept."""
-    key = sha256(repr([unit.module.key, flow.name, flow.commands, DIVISION, yosys_version()]).encode()).hexdigest()[:24]
     folder = cache_directory() / 'counts'
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f'{key}.json'
+    return folder / f'{key_of(unit, flow.name, flow.commands)}.json'
 
 
 def _known_cells(unit: Unit, flow: Flow) -> dict[str, int] | None:

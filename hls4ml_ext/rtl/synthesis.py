@@ -220,11 +220,15 @@ def unit_name(module: Module) -> str:
     return f'\\unit_{module.key}'
 
 
+def key_of(unit: Unit, *more) -> str:
+    """Changes with a unit, with more that its synthesis depends on, and with how Yosys is used."""
+    return sha256(repr([unit.module.key, *more, yosys_version(), DIVISION]).encode()).hexdigest()[:24]
+
+
 def folder_of(unit: Unit, flow: Flow) -> Path:
     """Where the synthesis of a unit is kept."""
     timing = (HERE / 'timing.v').read_bytes()
-    key = sha256(repr([unit.module.key, flow, timing, yosys_version(), DIVISION]).encode()).hexdigest()[:24]
-    return cache_directory() / 'synthesis' / key
+    return cache_directory() / 'synthesis' / key_of(unit, flow, timing)
 
 
 def synthesize_unit(unit: Unit, modules: dict[str, Module], flow: Flow) -> Path:
