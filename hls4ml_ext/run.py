@@ -484,10 +484,13 @@ class Run:
         return path
 
     def _untrained_model(self, data):
-        """The model before training, without batch normalization."""
+        """The model before training, without batch normalization; the same one each time."""
+        import keras
+
         from hls4ml_ext.train.quantization import folded
         from hls4ml_ext.train.training import Trainer
 
+        keras.utils.set_random_seed(self.project.seed)
         bits = self.project.quantization
         return folded(Trainer(self.project, data).build(bits), bits)
 

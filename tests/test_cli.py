@@ -283,6 +283,13 @@ def test_a_second_run_in_one_directory(tiny, tmp_path):
         Run(load_project(tiny), tmp_path)
 
 
+def test_the_model_before_training_is_the_same_each_time(tiny, tmp_path):
+    with Run(load_project(tiny), tmp_path) as run:
+        first, second = run.any_model().get_weights(), run.any_model().get_weights()
+    assert first
+    assert all((a == b).all() for a, b in zip(first, second, strict=True))
+
+
 def test_results_that_cannot_be_written_are_shown(tiny, trained, tmp_path, monkeypatch):
     directory = tmp_path / 'run'
     directory.mkdir()

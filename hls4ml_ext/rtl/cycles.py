@@ -80,7 +80,8 @@ class Cycles:
 
     Attributes:
         latency: Of one image: clock cycles from the first beat that is taken to the last beat that is given, both included.
-        interval: Clock cycles from one image to the next in steady state, the mean of the second half of the run.
+        interval: Clock cycles from one image to the next in steady state, the mean of the second half of the run up to the
+            last image but one.
         images: One behind the other in the run that was counted.
         cycles: Of this run.
         engines: What each engine did in it, in the order of the network; those inside of an ODE block behind the block.
@@ -144,8 +145,8 @@ def measure_cycles(hls_model, images, bins: int | None = None) -> Cycles:
     run = hls_model.run_once(arrays, library, probe_shapes=unrecorded, engines=edges, bins=(bins or 2) // 2 * 2)
     begins = np.min([times.reshape(n, -1)[:, 0] for times in run.input_times], axis=0)
     ends = np.max([times.reshape(n, -1)[:, -1] for times in run.output_times], axis=0)
-    half = n // 2
-    interval = (int(ends[-1]) - int(ends[half - 1])) / (n - half)
+    settled = ends[n // 2 - 1 : -1]  # nothing follows the last image: it may end sooner
+    interval = int(settled[-1] - settled[0]) / (len(settled) - 1)
     last, first = max(t[-1] for t in one.output_times), min(t[0] for t in one.input_times)
     return Cycles(
         int(last - first) + 1,

@@ -72,6 +72,10 @@ class RTLKernel:
         """Input beats of the next image that the last results of an image wait for, once the next image has begun."""
         return 0
 
+    def idles(self, node) -> int:
+        """Cycles in which it takes nothing where the next image is not there in time, although its interval has them not."""
+        return 0
+
     def cycles(self, node) -> int:
         """Cycles of work for one image; the node's own formula, where the engine keeps to it."""
         return node.cycles

@@ -26,7 +26,10 @@ def fifo_depths(model) -> dict[str, int]:
     if any(k is None and isinstance(node, ExactLayer) for node, k in zip(nodes, kernels)):
         return depths_of(model)  # a layer without RTL is refused elsewhere
     if is_inner(model):
-        return {**depths_of(model), **around_whole_images(nodes)}
+        depths = {**depths_of(model), **around_whole_images(nodes)}
+        for tensor, beats in before_idle_pixels(Paths(nodes)).items():
+            depths[tensor] += beats
+        return depths
     pairs = zip(nodes, kernels, processes_of(model))
     processes = [kernel.process(node) if kernel else process for node, kernel, process in pairs]
     depths = {}
@@ -140,6 +143,28 @@ def between_whole_images(paths: Paths) -> dict[str, int]:
         before = (tensor for other in whole for tensor in other.outputs if node in paths.behind.get(tensor, ()))
         if any(paths.needed(tensor, node)[0] for tensor in before):
             more |= {tensor: node.input_beats(i) for i, tensor in enumerate(node.inputs)}
+    return more
+
+
+def before_idle_pixels(paths: Paths) -> dict[str, int]:
+    """The streams in front of windows inside an ODE block: room for what comes while they are idle between two evaluations.
+
+    Where a window does not find the next evaluation when it has all of this one, it goes on with a pixel that is none. A
+    layer in front that has no cycles to lose goes on meanwhile.
+
+    Returns:
+        Tensor name -> beats.
+    """
+    nodes = [node for node in paths.nodes if isinstance(node, ExactLayer)]
+    kernels = dict(zip(nodes, kernels_of(nodes)))
+    intervals = {node: kernels[node].interval(node) for node in nodes}
+    period, more = max(intervals.values(), default=0), {}
+    # One that is as slow as the slowest is behind, and always finds the next evaluation.
+    idle = {node: n for node in nodes if intervals[node] < period and (n := kernels[node].idles(node))}
+    for node in nodes:
+        behind = [other for other in idle if any(other in paths.behind.get(tensor, ()) for tensor in node.outputs)]
+        if intervals[node] + sum(idle[other] for other in behind) > period:
+            more |= {other.inputs[0]: ceil(idle[other] * other.input_beats(0) / period) for other in behind}
     return more
 
 

@@ -126,6 +126,9 @@ class WindowKernel(RTLKernel):
             return 0
         return max(window.n_positions - window.in_height * window.in_width, 0) * window.groups
 
+    def idles(self, node):
+        return node.window.groups if self.ahead(node) else 0  # an idle pixel
+
     def cycles(self, node):
         return last_steps(self.engine(node))[0] + 1 - self.window_latency(node)
 

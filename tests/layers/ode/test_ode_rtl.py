@@ -150,6 +150,23 @@ def test_cycles_of_attention(reuse, tmp_path):
     assert_cycles(hls_model, inputs_of(model), of=ExactODEBlock)
 
 
+@pytest.mark.parametrize('channels, simd, pe', ((16, 8, 1), (16, 2, 4), (32, 16, 1)))
+def test_idle_windows_cost_nothing(channels, simd, pe, tmp_path):
+    """A window faster than the slowest engine is idle for a pixel between evaluations: the engine in front goes on."""
+
+    def pointwise(name):
+        layer = QConv2D(channels, 1, kernel_quantizer=WEIGHTS, bias_quantizer=BIAS, name=name)
+        return [layer, QActivation('quantized_bits(8,2,alpha=1)')]
+
+    window = QDepthwiseConv2D(3, padding='same', depthwise_quantizer=WEIGHTS, use_bias=False, name='window')
+    dynamics = [QActivation('quantized_relu(8,2)'), *pointwise('front'), window, *pointwise('back')]
+    model = separate((6, 7, channels), {'ode': block(channels, dynamics=dynamics, name='ode')})
+    slow = {'SIMD': simd, 'PE': pe}
+    settings = {'ode.front': slow, 'ode.window': {'SIMD': 9, 'PE': 1}, 'ode.back': slow}
+    hls_model = compiled(model, tmp_path / 'project', hls_config={'LayerName': settings})
+    assert_cycles(hls_model, inputs_of(model), of=ExactODEBlock)
+
+
 def test_no_engine_waits_between_evaluations(tmp_path):
     """A block takes evaluations times the cycles of its slowest engine, whose multipliers are busy all the time."""
     inputs = x = keras.Input((8, 8, 8))
