@@ -25,7 +25,7 @@ class Network:
 
     def __init__(self, name: str, rng: random.Random):
         self.name, self.rng, self.layers = name, rng, 0
-        self.channels = rng.choice([2, 4])
+        self.channels = rng.choice([2, 4, 8])
 
     def next(self) -> str:
         self.layers += 1
@@ -34,14 +34,13 @@ class Network:
     def quantize(self, x):
         return QActivation(A, name=self.next())(x)
 
-    def convolve(self, x, size):
+    def convolution(self, size):
         if self.rng.random() < 0.4:
-            layer = QDepthwiseConv2D(size, padding='same', depthwise_quantizer=W, use_bias=False, name=self.next())
-        else:
-            layer = QConv2D(
-                self.channels, size, padding='same', kernel_quantizer=W, use_bias=False, name=self.next()
-            )  # fmt: skip
-        return self.quantize(layer(x))
+            return QDepthwiseConv2D(size, padding='same', depthwise_quantizer=W, use_bias=False, name=self.next())
+        return QConv2D(self.channels, size, padding='same', kernel_quantizer=W, use_bias=False, name=self.next())
+
+    def convolve(self, x, size):
+        return self.quantize(self.convolution(size)(x))
 
     def attend(self, x):
         kind, position = self.rng.choice(['relu', 'softmax']), self.rng.choice(['relative', None])
@@ -51,12 +50,8 @@ class Network:
 
     def integrate(self, x):
         dynamics = []
-        for _ in range(self.rng.randint(1, 2)):
-            size = self.rng.choice([1, 3])
-            dynamics.append(
-                QConv2D(self.channels, size, padding='same', kernel_quantizer=W, use_bias=False, name=self.next())
-            )
-            dynamics.append(QActivation(A, name=self.next()))
+        for _ in range(self.rng.randint(1, 3)):
+            dynamics += [self.convolution(self.rng.choice([1, 3])), QActivation(A, name=self.next())]
         solver = self.rng.choice(['euler', 'heun'])
         return hls4ml_ext.ODEBlock(
             dynamics, self.rng.randint(1, 3), solver, state_quantizer='quantized_bits(8,2,alpha=1)', name=self.next()
