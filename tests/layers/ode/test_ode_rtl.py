@@ -165,6 +165,8 @@ def test_idle_windows_cost_nothing(channels, simd, pe, tmp_path):
     settings = {'ode.front': slow, 'ode.window': {'SIMD': 9, 'PE': 1}, 'ode.back': slow}
     hls_model = compiled(model, tmp_path / 'project', hls_config={'LayerName': settings})
     assert_cycles(hls_model, inputs_of(model), of=ExactODEBlock)
+    counted = hls4ml_ext.measure_cycles(hls_model, np.zeros((8, 6, 7, channels), np.float32))
+    assert counted.interval == 2 * 42 * (channels // simd) * (channels // pe)  # the last image ends sooner
 
 
 def test_no_engine_waits_between_evaluations(tmp_path):
