@@ -25,21 +25,22 @@ def fifo_depths(model) -> dict[str, int]:
     kernels = kernels_of(nodes)
     if any(k is None and isinstance(node, ExactLayer) for node, k in zip(nodes, kernels)):
         return depths_of(model)  # a layer without RTL is refused elsewhere
+    paths = Paths(nodes)
     if is_inner(model):
         depths = {**depths_of(model), **around_whole_images(nodes)}
-        for tensor, beats in before_idle_pixels(Paths(nodes)).items():
+        room = [before_idle_pixels(paths)]
+    else:
+        pairs = zip(nodes, kernels, processes_of(model))
+        processes = [kernel.process(node) if kernel else process for node, kernel, process in pairs]
+        depths = {}
+        for part in connected(processes):
+            members = [processes[i] for i in part]
+            period = max((ceil(kernels[i].interval(nodes[i])) for i in part if kernels[i]), default=1)
+            depths |= depths_for(members, outputs_of(model, members), period, stalls=False)
+        room = [ahead_of_forks(paths), between_whole_images(paths)]
+    for more in room:
+        for tensor, beats in more.items():
             depths[tensor] += beats
-        return depths
-    pairs = zip(nodes, kernels, processes_of(model))
-    processes = [kernel.process(node) if kernel else process for node, kernel, process in pairs]
-    depths = {}
-    for part in connected(processes):
-        members = [processes[i] for i in part]
-        period = max((ceil(kernels[i].interval(nodes[i])) for i in part if kernels[i]), default=1)
-        depths |= depths_for(members, outputs_of(model, members), period, stalls=False)
-    paths = Paths(nodes)
-    for tensor, beats in (*ahead_of_forks(paths).items(), *between_whole_images(paths).items()):
-        depths[tensor] += beats
     return depths
 
 
