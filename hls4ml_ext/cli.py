@@ -142,7 +142,7 @@ def train(project: ProjectFile, output: Output = None, retrain: Retrain = False,
     """Train the model, fold batch normalization, and write DIR/model.keras. Resumes what was interrupted."""
     with prepared(project, output, compiler=False, backend=backend) as a_run:
         a_run.train(retrain)
-        a_run.reporter.written(a_run.model_file)
+        a_run.reporter.written(a_run.files.model_file)
 
 
 @command

@@ -42,12 +42,12 @@ def quick_compiler(request, monkeypatch):
 @pytest.fixture(scope='session', autouse=True)
 def rtl_cache(tmp_path_factory):
     """Verilator's models are compiled quickly, and kept until the end of the tests, for all workers."""
-    from hls4ml_ext.rtl import verilator
+    import verilate
 
-    verilator.OPTIMIZE = '-O1'
     if 'HLS4ML_EXT_CACHE' not in os.environ:
         base = tmp_path_factory.getbasetemp()
         os.environ['HLS4ML_EXT_CACHE'] = str((base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base) / 'rtl-cache')
+    verilate.compile_quickly()
 
 
 @pytest.fixture(scope='module')
