@@ -201,7 +201,7 @@ def convert(project: ProjectFile, output: Output = None):
         total = facts.totals(layers)
         a_run.reporter.print(tables.layer_table(layers, total, a_run.reporter.console.width))
         a_run.reporter.print(f'[bold]memories, DSPs[/]  {tables.usage(total, a_run.project.hls.part)}\n')
-        a_run.reporter.written(a_run.directory / 'hls')
+        a_run.reporter.written(a_run.files.hls)
 
 
 @command
